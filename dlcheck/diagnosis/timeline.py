@@ -1,0 +1,209 @@
+"""The life of every batch of a recorded run, as plain values.
+
+Every time is CLOCK_MONOTONIC in nanoseconds, which all processes of one host share. ``None`` means *not known*:
+a signal that was not recorded is not a zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A line of source code."""
+
+    file: str
+    line: int
+    function: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one stage cost the thread that ran it: wall = cpu + runqueue + blocked."""
+
+    wall_ns: int
+    cpu_ns: int | None = None
+    runqueue_ns: int | None = None
+
+    @property
+    def blocked_ns(self) -> int | None:
+        if self.cpu_ns is None:
+            return None
+        return max(0, self.wall_ns - self.cpu_ns - (self.runqueue_ns or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One batch of one iterator, with every stage that was seen (``None``: not seen).
+
+    In the process that trains: ``index_begin``/``index_sent`` (drawing the indices from the sampler, handing them to
+    the index queue), ``asked``/``got`` (the loop's call of ``next``), ``received`` (read and unpickled), ``pin_begin``/
+    ``pin_end``. In the worker: ``index_received``, ``fetch_begin``, ``collate_begin``, ``collate_end``, ``put``; in its feeder
+    thread ``pickle_begin``, ``pickle_end``, ``send_begin`` (write lock held), ``send_end``. With ``num_workers=0`` the
+    fetch and collate stamps are those of the training process itself.
+    """
+
+    idx: int
+    worker: int | None
+    epoch: int
+    index_begin: int | None = None
+    index_sent: int | None = None
+    index_received: int | None = None
+    fetch_begin: int | None = None
+    collate_begin: int | None = None
+    collate_end: int | None = None
+    put: int | None = None
+    pickle_begin: int | None = None
+    pickle_end: int | None = None
+    send_begin: int | None = None
+    send_end: int | None = None
+    received: int | None = None
+    pin_begin: int | None = None
+    pin_end: int | None = None
+    asked: int | None = None
+    got: int | None = None
+    samples: int | None = None
+    size_bytes: int | None = None
+    fetch: Cost | None = None
+    collate: Cost | None = None
+    consumer_thread: int | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLife:
+    """One worker process of one iterator. ``ready``: its loop began; ``init_begin``/``init_end``: its ``worker_init_fn``."""
+
+    worker: int
+    pid: int
+    process_start: int | None = None
+    process_started: int | None = None
+    ready: int | None = None
+    init_begin: int | None = None
+    init_end: int | None = None
+    dataset_ready: int | None = None
+    ended: int | None = None
+    last_stage: str = ""
+    last_idx: int | None = None
+    exit_signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One pass of a loop over an iterator: from the request for it to its end, or to where it was abandoned."""
+
+    number: int
+    begin: int
+    iterator_begin: int | None
+    iterator_end: int | None
+    end: int | None
+    exhausted: bool
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IteratorLife:
+    """One iterator of a loader: several epochs when workers persist, else one."""
+
+    serial: int
+    pid: int
+    threads: tuple[int, ...]
+    workers: tuple[WorkerLife, ...]
+    epochs: tuple[Epoch, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderLife:
+    """One ``DataLoader`` object of one training process.
+
+    ``settings`` holds num_workers, batch_size, prefetch_factor, in_order, persistent_workers, pin_memory (asked for),
+    pinning (in effect), start_method, drop_last, timeout, sampler, batch_sampler, collate_fn, worker_init_fn,
+    iterable, length (batches) and dataset_length where they are known.
+    """
+
+    key: str
+    pid: int
+    rank: int | None
+    created_at: Site
+    dataset: str
+    dataset_at: Site | None
+    settings: dict[str, Any]
+    iterators: tuple[IteratorLife, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample:
+    """What the operating system says of one process at one moment. Sizes in bytes, times in seconds."""
+
+    t: int
+    pid: int
+    cpu_s: float
+    rss: int
+    uss: int | None = None
+    pss: int | None = None
+    private_dirty: int | None = None
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    threads: int | None = None
+    fds: int | None = None
+    ctx_voluntary: int | None = None
+    ctx_involuntary: int | None = None
+    minor_faults: int | None = None
+    major_faults: int | None = None
+    state: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSample:
+    """What the host and the control group say at one moment."""
+
+    t: int
+    cpu_busy_s: float
+    mem_available: int
+    shm_free: int | None = None
+    shm_total: int | None = None
+    cgroup_throttled_s: float | None = None
+    cgroup_oom_kills: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StackSample:
+    """One thread's stack at one moment, innermost frame last; ``idle``: it was not on a core."""
+
+    t: int
+    pid: int
+    thread: str
+    idle: bool
+    frames: tuple[Site, ...]
+    weight_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something that went wrong: a worker killed, a hang, an error raised by the dataset."""
+
+    kind: str
+    t: int
+    pid: int
+    detail: str
+    stack: tuple[Site, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """All that a recording says, in order of time. ``environment`` is documented in ``dlcheck.probe.recording``."""
+
+    begin: int
+    end: int
+    command: tuple[str, ...]
+    exit_code: int | None
+    environment: dict[str, Any]
+    loaders: tuple[LoaderLife, ...]
+    processes: tuple[ProcessSample, ...] = ()
+    machine: tuple[MachineSample, ...] = ()
+    stacks: tuple[StackSample, ...] = ()
+    incidents: tuple[Incident, ...] = ()
+    notes: tuple[str, ...] = ()
+    overhead: dict[str, Any] = field(default_factory=dict)
