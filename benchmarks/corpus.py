@@ -1,14 +1,15 @@
 """Precision and recall of `dlcheck check` on hand-labelled public code.
 
-    python benchmarks/corpus.py --labels LABELS.toml --mirror DIR [--work DIR] [--rules DLC201,DLC302] [--show fp]
+    python benchmarks/corpus.py --labels LABELS.toml --mirror DIR [--work DIR] [--rules DLC201] [--show fp]
 
-The mirror holds one git directory per repository, ``owner+name/repo``. The Python files of each labelled commit are laid
-out whole under the work directory (evidence crosses files) and checked in one run; only labelled files are scored.
+The mirror holds one git directory per repository, ``owner+name/repo``. The Python files of each labelled
+commit are laid out whole under the work directory (evidence crosses files) and checked in one run; only
+labelled files are scored.
 
-A label is a rule at a line with a verdict: ``must`` be found, or ``may`` be found. A finding meets a label of its rule
-when its lines touch the label's. A ``must`` that is met is a true positive, one that is missed a false negative; a finding
-that meets no label is a false positive; one that meets only ``may`` labels counts for neither. Rules that no label names
-are counted as unreviewed.
+A label is a rule at a line with a verdict: ``must`` be found, or ``may`` be found. A finding meets a label of
+its rule when its lines touch the label's. A ``must`` that is met is a true positive, one that is missed a
+false negative; a finding that meets no label is a false positive; one that meets only ``may`` labels counts
+for neither. Rules that no label names are counted as unreviewed.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def git(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def lay_out(checkout: Checkout, mirror: Path, work: Path) -> Path | None:
-    """The tree of a checkout under ``work``, written on first use; None where the mirror lacks the repository."""
+    """The tree of a checkout under ``work``, written on first use; None where the mirror lacks it."""
     tree = work / checkout.folder
     mark = work / f".{checkout.folder}.commit"
     if mark.exists() and mark.read_text() == checkout.commit:
@@ -238,9 +239,8 @@ def main() -> int:
     print("\n".join(table(tally)))
     if unreviewed and not options.rules:
         print("rules without labels:", ", ".join(f"{rule} {n}" for rule, n in sorted(unreviewed.items())))
-    print(
-        f"{files} labelled files of {len(checkouts) - failed} repositories, {failed} failed, {cpu_s:.1f} s of CPU"
-    )
+    repos = f"{len(checkouts) - failed} repositories, {failed} failed"
+    print(f"{files} labelled files of {repos}, {cpu_s:.1f} s of CPU")
     return 1 if failed else 0
 
 
