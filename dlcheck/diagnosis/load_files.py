@@ -1,0 +1,150 @@
+"""Reads the files of a recording as they are, damaged ones included. The format is that of
+``dlcheck.probe.recording``.
+
+Nothing that a recording holds is executed, and no file is read beyond a limit: a recording may come from
+anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dlcheck.probe.recording import (
+    BEGIN,
+    HISTOGRAM_BUCKETS,
+    HISTOGRAM_OFFSET,
+    MAGIC,
+    MAX_PAGES,
+    PAGE_BYTES,
+    PAIR,
+    PROGRESS_OFFSET,
+    RECORD,
+    SAMPLE_OFFSET,
+    VERSION,
+)
+
+_MOST_TEXT_BYTES = 256_000_000
+_MOST_FILES = 200_000
+
+
+class Event(NamedTuple):
+    """One record of an event file."""
+
+    kind: int
+    serial: int
+    idx: int
+    t: int
+    a: int
+    b: int
+
+
+@dataclass
+class ProcessLog:
+    """What one process recorded: its events in order of time, and its lines."""
+
+    pid: int
+    opened: int
+    events: list[Event] = field(default_factory=list)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    current_sample: tuple[int, int] | None = None
+    asked_got: tuple[int, int] = (0, 0)
+    histogram: tuple[int, ...] = ()
+
+    def said(self, kind: str) -> Iterator[dict[str, Any]]:
+        """The lines of one kind."""
+        return (line for line in self.lines if line["kind"] == kind)
+
+
+def read_manifest(recording: Path, notes: list[str]) -> dict[str, Any]:
+    """The manifest, or an empty one with a note.
+
+    Raises ValueError for a format that this version cannot read.
+    """
+    try:
+        manifest = json.loads((recording / "recording.json").read_text(encoding="utf-8", errors="replace"))
+    except (OSError, ValueError) as error:
+        notes.append(
+            f"recording.json cannot be read ({type(error).__name__}): command and environment are not known"
+        )
+        return {}
+    if not isinstance(manifest, dict):
+        notes.append("recording.json does not hold an object: command and environment are not known")
+        return {}
+    if manifest.get("version") != VERSION:
+        raise ValueError(
+            f"{recording}: format {manifest.get('version')!r}; this dlcheck reads format {VERSION}"
+        )
+    return manifest
+
+
+def read_lines(path: Path, notes: list[str]) -> Iterator[Any]:
+    """The values of a file of JSON lines;
+
+    a line that is cut or damaged is left out, and counted in a note.
+    """
+    damaged = 0
+    try:
+        with path.open("rb") as file:
+            for raw in file.read(_MOST_TEXT_BYTES).splitlines():
+                try:
+                    yield json.loads(raw)
+                except ValueError:
+                    damaged += 1
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read: {error.strerror}")
+    if damaged:
+        notes.append(f"{path.name}: {damaged} damaged lines left out")
+
+
+def read_processes(recording: Path, notes: list[str]) -> list[ProcessLog]:
+    """The logs of all processes of a recording, in the order in which they were opened."""
+    logs: dict[str, ProcessLog] = {}
+    paths = sorted((recording / "events").glob("*"))
+    if len(paths) > _MOST_FILES:
+        notes.append(f"{len(paths)} event files; only {_MOST_FILES} are read")
+    for path in paths[:_MOST_FILES]:
+        pid, _, opened = path.stem.partition("-")
+        if path.suffix not in (".bin", ".jsonl") or not pid.isdecimal():
+            continue
+        number = int(opened) if opened.isdecimal() else 0
+        log = logs.setdefault(path.stem, ProcessLog(int(pid), number))
+        if path.suffix == ".bin":
+            _read_events(path, log, notes)
+        else:
+            log.lines += [
+                line for line in read_lines(path, notes) if isinstance(line, dict) and "kind" in line
+            ]
+    return sorted(logs.values(), key=lambda log: log.opened)
+
+
+def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_PAGES * PAGE_BYTES)
+    except OSError as error:
+        notes.append(f"{path.name} cannot be read: {error.strerror}")
+        return
+    if len(data) < PAGE_BYTES:
+        notes.append(f"{path.name} is cut: its events are not known")
+        return
+    kind, version, _, _, magic = RECORD.unpack_from(data, 0)
+    if (kind, version, magic) != (BEGIN, VERSION, MAGIC):
+        notes.append(f"{path.name} is not an event file of format {VERSION}: its events are not known")
+        return
+    index, begun = PAIR.unpack_from(data, SAMPLE_OFFSET)
+    log.current_sample = (index - 1, begun) if index else None
+    log.asked_got = PAIR.unpack_from(data, PROGRESS_OFFSET)
+    log.histogram = tuple(array("Q", data[HISTOGRAM_OFFSET : HISTOGRAM_OFFSET + 8 * HISTOGRAM_BUCKETS]))
+    if len(data) % RECORD.size:
+        notes.append(f"{path.name} is cut: its last events are not known")
+        data = data[: len(data) - len(data) % RECORD.size]
+    if len(data) == MAX_PAGES * PAGE_BYTES:
+        notes.append(f"process {log.pid} wrote more events than are kept: the middle of its run is missing")
+    records = RECORD.iter_unpack(memoryview(data)[PAGE_BYTES:])
+    log.events = [Event(head & 255, head >> 8, idx, t, a, b) for head, idx, t, a, b in records if head]
+    log.events.sort(key=lambda event: event.t)

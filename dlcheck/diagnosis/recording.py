@@ -1,0 +1,58 @@
+"""Reads a recording: the directory that a probed run left becomes a Timeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dlcheck.diagnosis.load_files import ProcessLog, read_manifest, read_processes
+from dlcheck.diagnosis.load_loaders import load_loaders
+from dlcheck.diagnosis.timeline import Timeline
+
+
+def load(path: Path) -> Timeline:
+    """The timeline of the recording in the directory ``path``.
+
+    What is missing, cut or damaged is left out, with a note for each. Raises FileNotFoundError where there is
+    no recording at all, and ValueError for one of another format.
+    """
+    if not (path / "recording.json").exists() and not (path / "events").is_dir():
+        raise FileNotFoundError(f"{path} is not a recording")
+    notes: list[str] = []
+    manifest = read_manifest(path, notes)
+    notes += [str(note) for note in manifest.get("notes") or ()]
+    logs = read_processes(path, notes)
+    for log in logs:
+        for line in log.said("trouble"):
+            notes.append(f"the probe failed in process {log.pid} ({line.get('hook')}): {line.get('error')}")
+    begin, end = _span(manifest, logs)
+    return Timeline(
+        begin=begin,
+        end=end,
+        command=tuple(map(str, manifest.get("command") or ())),
+        exit_code=manifest.get("exit_code"),
+        environment=_environment(manifest, logs),
+        loaders=load_loaders(logs, notes),
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _span(manifest: dict[str, Any], logs: list[ProcessLog]) -> tuple[int, int]:
+    times = [event.t for log in logs for event in log.events[:1] + log.events[-1:]]
+    begin = manifest.get("begin", min(times, default=0))
+    return begin, manifest.get("end", max(times, default=begin))
+
+
+def _environment(manifest: dict[str, Any], logs: list[ProcessLog]) -> dict[str, Any]:
+    """The machine as the launcher saw it, and what the first training process says of its interpreter."""
+    environment = dict(manifest.get("environment") or {})
+    environment["directory"] = manifest.get("directory")
+    for log in logs:
+        for line in log.said("process"):
+            own = {
+                key: line[key]
+                for key in ("python", "executable", "torch", "main", "directory")
+                if line.get(key)
+            }
+            return environment | own
+    return environment

@@ -1,0 +1,62 @@
+"""What a stage cost the thread that ran it: CPU time, and time spent ready to run but waiting for a core."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from dlcheck.probe.recording import UNKNOWN
+
+_local = threading.local()
+
+
+class ThreadClock:
+    """Reads the CPU time and the run-queue delay of the calling thread, in nanoseconds.
+
+    The delay is the second field of /proc/self/task/TID/schedstat (kernels with CONFIG_SCHED_INFO; see
+    Documentation/scheduler/sched-stats.rst); where there is none it reads as UNKNOWN.
+    """
+
+    __slots__ = ("_fd",)
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
+        except OSError:
+            self._fd = -1
+
+    def read(self) -> tuple[int, int]:
+        """CPU time and run-queue delay of this thread so far."""
+        cpu = time.thread_time_ns()
+        if self._fd < 0:
+            return cpu, UNKNOWN
+        try:
+            return cpu, int(os.pread(self._fd, 64, 0).split()[1])
+        except (OSError, ValueError, IndexError):
+            self._fd = -1
+            return cpu, UNKNOWN
+
+
+def thread_clock() -> ThreadClock:
+    """The clock of the calling thread."""
+    clock: ThreadClock | None = getattr(_local, "clock", None)
+    if clock is None:
+        clock = _local.clock = ThreadClock()
+    return clock
+
+
+def elapsed(begin: tuple[int, int], end: tuple[int, int]) -> tuple[int, int]:
+    """CPU time and run-queue delay between two readings; UNKNOWN where one of the two was not known."""
+    runqueue = UNKNOWN if UNKNOWN in (begin[1], end[1]) else end[1] - begin[1]
+    return end[0] - begin[0], runqueue
+
+
+def _after_fork() -> None:
+    # The descriptor inherited from the parent reads the parent's thread.
+    global _local
+    _local = threading.local()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

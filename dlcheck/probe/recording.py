@@ -1,0 +1,101 @@
+"""The recording: the directory that a probed run leaves, and its format. Shared by writers and reader.
+
+    recording.json           the manifest: format version, command, environment, exit code, begin and end
+    events/PID-T.bin         the events of one process: 32-byte records in a memory-mapped file
+    events/PID-T.jsonl       the same process in words: loaders, workers started, errors, trouble of the probe
+    samples/processes.jsonl  what the operating system said of each process, one JSON array per sample
+    samples/machine.jsonl    the same of the host and the control group
+    stacks/                  stack samples: windows of py-spy, dumps of a hang, samples from inside a worker
+    sample-inside            present when workers are to sample their own stacks
+    full                     present when the size limit is reached: new processes record nothing
+
+PID-T is the process id and the CLOCK_MONOTONIC nanosecond at which the file was opened, so that a process id
+that the system hands out twice does not mix two processes. Every time is CLOCK_MONOTONIC in nanoseconds.
+
+**Event file.** The first page (4096 bytes) is a header, the rest are records; one of zeros was never written.
+
+    header   0  a record of kind BEGIN: idx = format version, a = process id, b = MAGIC
+            32  two u64, overwritten for each sample: dataset index + 1 (0: none), time at which it was begun
+            64  two u64, overwritten for each batch: time of the last ``next`` asked, of the last one answered
+          2048  256 u64: histogram of the time per sample, see ``bucket``
+    record   u32 kind | serial << 8, u32 idx, u64 t, u64 a, u64 b
+
+``serial`` numbers the iterators of a training process from 1; it is 0 in a worker, which has one iterator
+only. ``idx`` is the batch number within the epoch, as torch counts it. What ``a`` and ``b`` hold is said at
+each kind. A file larger than MAX_PAGES overwrites its second half in turn: beginning and end of a long run
+are kept.
+"""
+
+from __future__ import annotations
+
+import struct
+
+VERSION = 1
+MAGIC = 0x646C636865636B31
+UNKNOWN = 2**64 - 1
+
+ENV_RECORDING = "DLCHECK_RECORDING"
+
+PAGE_BYTES = 4096
+MAX_PAGES = 16384
+RECORD = struct.Struct("<IIQQQ")
+PAIR = struct.Struct("<QQ")
+SAMPLE_OFFSET = 32
+PROGRESS_OFFSET = 64
+HISTOGRAM_OFFSET = 2048
+HISTOGRAM_BUCKETS = 256
+
+BEGIN = 1
+
+# In the process that trains.
+ITERATOR = 10  # construction begins: a = loader number, b = native thread id
+ITERATOR_READY = 11  # constructed
+EPOCH = 12  # the iterator is reset: a = 1 for the first epoch
+EPOCH_READY = 13  # reset done: the first indices are sent
+INDEX = 14  # t = index handed to the index queue, a = drawing it began, b = worker
+ASK = 15  # the loop calls next: a = native thread id
+RECEIVED = 16  # t = read and unpickled, a = bytes read from the pipe, b = time at which they were read
+GOT = 17  # the loop gets its batch
+STOP = 18  # next raised StopIteration
+ERROR = 19  # next raised something else
+SHUTDOWN = 20  # shutting the workers down begins
+SHUTDOWN_DONE = 21
+PIN = 22  # the pin-memory thread took the batch from the pipe, unpickled
+PINNED = 23  # ... and hands it on
+
+# Where a batch is made: in a worker, or with num_workers=0 in the process that trains.
+READY = 40  # the worker's loop begins: a = worker, b = parent process id
+INIT = 41  # worker_init_fn begins
+INIT_DONE = 42
+DATASET_READY = (
+    43  # the fetcher, and for iterable datasets the iterator, are made: a = time at which that began
+)
+RESUME = 44  # a new epoch begins for a persistent worker
+FETCH = 45  # t = the fetch begins, a = the index was received
+COLLATE = 46  # t = the fetch ended, a = its CPU ns, b = its run-queue ns
+COLLATED = 47  # t = collate ended, a = its CPU ns, b = its run-queue ns
+PUT = 48  # t = the batch is handed on, a = samples, b = size in bytes; UNKNOWN where not known
+PICKLED = 49  # feeder thread: t = pickled, a = pickling began
+SENT = 50  # feeder thread: t = written to the pipe, a = the write lock was held, b = bytes
+FAILED = 51  # the fetch raised
+SAMPLE = 52  # one of the slowest samples so far: t = its end, a = dataset index, b = nanoseconds
+WORKER_END = 53  # the worker's loop returned
+
+
+def bucket(duration_ns: int) -> int:
+    """Histogram bucket of a duration:
+
+    four per power of two, so that a quantile read from it is within 12 %.
+    """
+    bits = duration_ns.bit_length()
+    if bits < 3:
+        return duration_ns
+    return (bits << 2 | (duration_ns >> (bits - 3)) & 3) & 255
+
+
+def bucket_midpoint_ns(number: int) -> int:
+    """The duration in the middle of a histogram bucket, the inverse of ``bucket``."""
+    if number < 12:
+        return number & 3
+    bits, quarter = number >> 2, number & 3
+    return ((4 + quarter) << (bits - 3)) + (1 << (bits - 3)) // 2

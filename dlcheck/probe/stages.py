@@ -1,0 +1,315 @@
+"""The stages of a batch where it is made (fetch, collate, hand on), in a worker or in the process that
+trains."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from dlcheck.probe import journal
+from dlcheck.probe.clocks import elapsed, thread_clock
+from dlcheck.probe.journal import emit, now, trouble
+from dlcheck.probe.neutral import unseen
+from dlcheck.probe.payload import payload_bytes
+from dlcheck.probe.recording import (
+    COLLATE,
+    COLLATED,
+    DATASET_READY,
+    FAILED,
+    FETCH,
+    PUT,
+    SAMPLE,
+    UNKNOWN,
+    bucket,
+)
+
+# Timing a sample costs under 1 us: below this mean it would be more than 1 % of the sample.
+_TIMED_SAMPLE_NS = 100_000
+_SAMPLES_TO_JUDGE = 32
+_JUDGE_AGAIN_BATCHES = 64
+_SLOWEST_KEPT = 16
+_SIZED_FIRST = 4
+_SIZED_EVERY = 16
+
+_making = threading.local()
+
+
+def current() -> Stages | None:
+    """The stages that a fetcher made now by this thread belongs to."""
+    return getattr(_making, "stages", None)
+
+
+def set_current(stages: Stages | None) -> Stages | None:
+    """Set what ``current`` returns for this thread; returns what it returned before."""
+    before = current()
+    _making.stages = stages
+    return before
+
+
+class Stages:
+    """Where the batch that is being made stands. ``serial`` is 0 in a worker."""
+
+    def __init__(self, serial: int, hands_on: bool) -> None:
+        self.serial = serial
+        self.hands_on = hands_on
+        self.idx = 0
+        self.received = 0
+        self.batches = 0
+        self.samples = UNKNOWN
+        self.size = UNKNOWN
+        self.mark = (0, 0)
+        self.timer = SampleTimer(serial)
+
+    def fetch_begins(self) -> None:
+        t = now()
+        self.samples = self.size = UNKNOWN
+        self.mark = thread_clock().read()
+        emit(FETCH, self.serial, self.idx, t, self.received or t)
+
+    def collate_begins(self, data: Any, auto_collation: bool) -> None:
+        t, mark = now(), thread_clock().read()
+        emit(COLLATE, self.serial, self.idx, t, *elapsed(self.mark, mark))
+        self.mark = mark
+        if auto_collation and isinstance(data, (list, tuple)):
+            self.samples = len(data)
+
+    def collate_ends(self, batch: Any) -> None:
+        t, mark = now(), thread_clock().read()
+        emit(COLLATED, self.serial, self.idx, t, *elapsed(self.mark, mark))
+        if self.batches < _SIZED_FIRST or self.batches % _SIZED_EVERY == 0:
+            self.size = payload_bytes(batch)
+
+    def fetch_ends(self) -> None:
+        self.batches += 1
+        if self.hands_on:
+            self.handed_on(self.idx)
+
+    def handed_on(self, idx: int) -> None:
+        emit(PUT, self.serial, idx, now(), self.samples, self.size)
+
+    def fetch_failed(self, error: Exception, index: Any) -> None:
+        t = now()
+        emit(FAILED, self.serial, self.idx, t)
+        journal.say(
+            "dataset-error",
+            serial=self.serial,
+            idx=self.idx,
+            type=type(error).__qualname__,
+            message=str(error)[:2000],
+            stack=_stack(error),
+            index=repr(index)[:400],
+            sample=self.timer.in_progress(),
+        )
+
+
+class SampleTimer:
+    """Times single samples, as long as a sample costs far more than its timing, and reports the slowest."""
+
+    def __init__(self, serial: int) -> None:
+        self._serial = serial
+        self._slowest: list[int] = []
+        self._seen = 0
+        self._spent_ns = 0
+        self._resting = 0
+        self._current: tuple[int, int] | None = None
+        self.idx = 0
+
+    def wanted(self) -> bool:
+        """Whether the samples of the batch that begins now are to be timed."""
+        if self._seen < _SAMPLES_TO_JUDGE:
+            return True
+        if self._spent_ns >= self._seen * _TIMED_SAMPLE_NS:
+            return True
+        self._resting += 1
+        if self._resting >= _JUDGE_AGAIN_BATCHES:
+            self._resting = self._seen = self._spent_ns = 0
+        return False
+
+    def begin(self, index: Any) -> int:
+        t = now()
+        if type(index) is not int:
+            try:
+                index = index.__index__()
+            except Exception:
+                index = -1
+        self._current = (index, t)
+        file = journal.events()
+        if file is not None and 0 <= index < UNKNOWN - 1:
+            file.sample(index, t)
+        return t
+
+    def end(self, begun: int) -> None:
+        t = now()
+        duration = t - begun
+        self._seen += 1
+        self._spent_ns += duration
+        file = journal.events()
+        if file is None:
+            return
+        file.histogram[bucket(duration)] += 1
+        slowest = self._slowest
+        if len(slowest) < _SLOWEST_KEPT:
+            heapq.heappush(slowest, duration)
+        elif duration > slowest[0]:
+            heapq.heapreplace(slowest, duration)
+        else:
+            self._current = None
+            return
+        index = self._current[0] if self._current is not None else -1
+        self._current = None
+        emit(SAMPLE, self._serial, self.idx, t, index if index >= 0 else UNKNOWN, duration)
+
+    def in_progress(self) -> int | None:
+        """The dataset index of the sample that is being loaded, where it is known."""
+        return self._current[0] if self._current is not None and self._current[0] >= 0 else None
+
+
+class TimedDataset:
+    """Stands for a map-style dataset inside torch's fetcher, and times each sample."""
+
+    def __init__(self, dataset: Any, timer: SampleTimer) -> None:
+        self._dlcheck_dataset = dataset
+        self._dlcheck_timer = timer
+
+    @unseen
+    def __getitem__(self, index: Any) -> Any:
+        timer = self._dlcheck_timer
+        begun = timer.begin(index)
+        sample = self._dlcheck_dataset[index]
+        timer.end(begun)
+        return sample
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dlcheck_dataset, name)
+
+
+class TimedIterator:
+    """Stands for the iterator of an iterable dataset inside torch's fetcher, and times each sample."""
+
+    def __init__(self, iterator: Iterator[Any], timer: SampleTimer) -> None:
+        self._dlcheck_iterator = iterator
+        self._dlcheck_timer = timer
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    @unseen
+    def __next__(self) -> Any:
+        timer = self._dlcheck_timer
+        begun = timer.begin(-1)
+        sample = next(self._dlcheck_iterator)
+        timer.end(begun)
+        return sample
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dlcheck_iterator, name)
+
+
+def timed_create_fetcher(original: Callable[..., Any]) -> Callable[..., Any]:
+    """``_DatasetKind.create_fetcher``, but the fetcher that it makes stamps the stages of each batch."""
+
+    @unseen
+    def create_fetcher(*args: Any, **kwargs: Any) -> Any:
+        begun = now()
+        fetcher = original(*args, **kwargs)
+        stages = current()
+        if stages is not None:
+            try:
+                _instrument(fetcher, stages)
+                emit(DATASET_READY, stages.serial, 0, now(), begun)
+            except Exception as error:
+                trouble("create_fetcher", error)
+        return fetcher
+
+    return create_fetcher
+
+
+def _instrument(fetcher: Any, stages: Stages) -> None:
+    fetch, collate = fetcher.fetch, fetcher.collate_fn
+    auto_collation = bool(fetcher.auto_collation)
+    switch = _sample_switch(fetcher, stages.timer)
+
+    @unseen
+    def timed_collate(data: Any) -> Any:
+        try:
+            stages.collate_begins(data, auto_collation)
+        except Exception as error:
+            trouble("collate", error)
+        batch = collate(data)
+        try:
+            stages.collate_ends(batch)
+        except Exception as error:
+            trouble("collate", error)
+        return batch
+
+    @unseen
+    def timed_fetch(index: Any) -> Any:
+        try:
+            stages.timer.idx = stages.idx
+            switch(stages.timer.wanted())
+            stages.fetch_begins()
+        except Exception as error:
+            trouble("fetch", error)
+        try:
+            batch = fetch(index)
+        except StopIteration:
+            raise
+        except Exception as error:
+            try:
+                stages.fetch_failed(error, index)
+            except Exception as own:
+                trouble("fetch", own)
+            raise
+        try:
+            if not auto_collation and isinstance(index, (list, tuple)):
+                stages.samples = len(index)
+            stages.fetch_ends()
+        except Exception as error:
+            trouble("fetch", error)
+        return batch
+
+    fetcher.fetch = timed_fetch
+    fetcher.collate_fn = timed_collate
+
+
+def _sample_switch(fetcher: Any, timer: SampleTimer) -> Callable[[bool], None]:
+    """A function that turns the timing of single samples in ``fetcher`` on and off."""
+    if not type(fetcher).__module__.startswith(("torch.", "torchdata.")) or not fetcher.auto_collation:
+        return _no_switch
+    dataset = fetcher.dataset
+    iterator = getattr(fetcher, "dataset_iter", None)
+    if iterator is not None:
+        # A stateful iterator is asked for its state, and compared with its dataset, by torchdata.
+        if iterator is dataset or hasattr(iterator, "state_dict"):
+            return _no_switch
+        return _attribute_switch(fetcher, "dataset_iter", TimedIterator(iterator, timer))
+    if getattr(dataset, "__getitems__", None):
+        return _no_switch
+    return _attribute_switch(fetcher, "dataset", TimedDataset(dataset, timer))
+
+
+def _attribute_switch(owner: Any, name: str, timed: Any) -> Callable[[bool], None]:
+    plain = getattr(owner, name)
+
+    def switch(on: bool) -> None:
+        setattr(owner, name, timed if on else plain)
+
+    return switch
+
+
+def _no_switch(on: bool) -> None:
+    pass
+
+
+def _stack(error: BaseException) -> list[tuple[str, int, str]]:
+    """The frames of a traceback, innermost last, without those of the probe and of torch's loader."""
+    stack = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not journal.is_own_file(code.co_filename):
+            stack.append((code.co_filename, trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+    return stack[-50:]
