@@ -1,0 +1,64 @@
+"""``dlcheck check``: find data-loading faults in source code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options."""
+    parser = commands.add_parser(
+        "check",
+        help="find data-loading faults in source code",
+        description="Find data-loading faults in Python files. Nothing that is read is ever run.",
+    )
+    parser.add_argument("paths", nargs="*", default=["."], metavar="PATH", help="files or folders (default: .)")
+    parser.add_argument("--select", metavar="CODES", default="", help="only these rules: codes or prefixes, by comma")
+    parser.add_argument("--ignore", metavar="CODES", default="", help="without these rules: codes or prefixes, by comma")
+    parser.add_argument("--low-confidence", action="store_true", help="also report what is only likely")
+    parser.add_argument(
+        "--output-format", choices=("full", "concise", "json"), default="full", help="(default: %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, print, and return 0 (nothing found), 1 (findings, or files that could not be read) or 2 (wrong usage)."""
+    from dlcheck.lint.api import check_paths
+
+    paths = [Path(p) for p in arguments.paths]
+    missing = [p for p in paths if not p.exists()]
+    if missing:
+        print(f"dlcheck: no such file or folder: {missing[0]}", file=sys.stderr)
+        return 2
+    select, ignore = _codes(arguments.select), _codes(arguments.ignore)
+    wrong = _unknown_code(select + ignore)
+    if wrong is not None:
+        print(f"dlcheck: no rule has the code or prefix {wrong!r}; see 'dlcheck rules'", file=sys.stderr)
+        return 2
+    result = check_paths(paths, select=select, ignore=ignore, low_confidence=arguments.low_confidence)
+    if arguments.output_format == "json":
+        from dlcheck.report.check_json import render_json
+
+        sys.stdout.write(render_json(result))
+    elif result.findings or result.errors or sys.stdout.isatty():
+        from dlcheck.report.check_text import print_text
+
+        print_text(result, concise=arguments.output_format == "concise")
+    else:
+        print("No findings.")
+    return 1 if result.findings or result.errors else 0
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(code.strip().upper() for code in text.split(",") if code.strip())
+
+
+def _unknown_code(codes: tuple[str, ...]) -> str | None:
+    if not codes:
+        return None
+    from dlcheck.lint.registry import all_rules
+
+    known = [rule.code for rule in all_rules()]
+    return next((c for c in codes if not any(k.startswith(c) for k in known)), None)

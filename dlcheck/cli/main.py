@@ -1,0 +1,71 @@
+"""The command line: ``dlcheck COMMAND``. One module per command; this one only chooses."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+from dlcheck import __version__
+
+_COMMANDS = {
+    "check": "find data-loading faults in source code",
+    "run": "run a training script and say why its loop waits for data",
+    "report": "show the report of a recorded run again",
+    "explain": "print the page of a rule",
+    "rules": "list the rules",
+}
+
+_EPILOG = """\
+exit status:
+  check    0 nothing found, 1 findings or files that could not be read, 2 wrong usage or an internal error
+  run      the exit status of the command that was run; 2 wrong usage
+  others   0 done, 2 wrong usage or an internal error
+"""
+
+
+def build_parser(chosen: str | None) -> argparse.ArgumentParser:
+    """The parser, with the options of the chosen command alone (the others are listed only)."""
+    parser = argparse.ArgumentParser(
+        prog="dlcheck",
+        description="Why does my PyTorch training loop wait for data, and which line is to blame?",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"dlcheck {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text in _COMMANDS.items():
+        if name == chosen:
+            importlib.import_module(f"dlcheck.cli.{name}").add_parser(commands)
+        else:
+            commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command. Returns the exit status; a fault of dlcheck itself gives one line on stderr and 2."""
+    arguments = sys.argv[1:] if argv is None else argv
+    chosen = next((a for a in arguments if not a.startswith("-")), None)
+    parsed = build_parser(chosen).parse_args(arguments)
+    try:
+        module = importlib.import_module(f"dlcheck.cli.{parsed.command}")
+        return int(module.run(parsed))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone (``dlcheck check . | head``): nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if os.environ.get("DLCHECK_DEBUG"):
+            raise
+        print(
+            f"dlcheck: internal error: {type(error).__name__}: {error} (set DLCHECK_DEBUG=1 for the traceback)",
+            file=sys.stderr,
+        )
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""``check_paths``: from paths to findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlcheck.facts.prefilter import imported_modules, may_build_loader, mentions_data_loading
+from dlcheck.lint.discovery import given_files, project_files, project_root
+from dlcheck.lint.finding import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class FileError:
+    """A file that could not be read or parsed; the others are checked all the same."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """All that a check found. ``files``: how many files were looked at."""
+
+    findings: tuple[Finding, ...]
+    errors: tuple[FileError, ...]
+    files: int
+    sources: dict[str, bytes]
+
+
+class _Sources:
+    """The bytes of the files of one project, read once; paths relative to its root, with forward slashes."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.errors: dict[str, str] = {}
+        self._read: dict[str, bytes] = {}
+
+    def __call__(self, relative: str) -> bytes:
+        if relative not in self._read:
+            try:
+                self._read[relative] = (self.root / relative).read_bytes()
+            except OSError as error:
+                self.errors[relative] = error.strerror or type(error).__name__
+                self._read[relative] = b""
+        return self._read[relative]
+
+
+def check_paths(
+    paths: Iterable[Path],
+    root: Path | None = None,
+    *,
+    select: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    low_confidence: bool = False,
+) -> CheckResult:
+    """Check files, and the Python files below folders.
+
+    Evidence is sought in the whole project around them (``root``, or the nearest folder above with a marker such as
+    ``pyproject.toml``); findings are reported for the given files alone. ``select`` and ``ignore`` hold codes or
+    prefixes of codes. Findings of low confidence are left out unless asked for. Nothing that is read is ever run.
+    """
+    groups: dict[tuple[Path, bool], list[Path]] = {}
+    for path in given_files(Path(p).absolute() for p in paths):
+        home = (root.absolute(), True) if root is not None else project_root(path)
+        groups.setdefault(home, []).append(path)
+    findings: list[Finding] = []
+    errors: list[FileError] = []
+    sources: dict[str, bytes] = {}
+    count = 0
+    for (home, marked), files in sorted(groups.items()):
+        result = _check_project(home, marked, files, select, ignore, low_confidence)
+        findings += result.findings
+        errors += result.errors
+        sources |= result.sources
+        count += result.files
+    findings.sort(key=lambda f: (f.place.file, f.place.line, f.place.column, f.rule, f.message))
+    errors.sort(key=lambda e: (e.file, e.line))
+    return CheckResult(tuple(findings), tuple(errors), count, sources)
+
+
+def _relative(path: Path, root: Path) -> str | None:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return None
+
+
+def _check_project(
+    root: Path, marked: bool, files: list[Path], select: tuple[str, ...], ignore: tuple[str, ...], low: bool
+) -> CheckResult:
+    read = _Sources(root)
+    given = {name for name in (_relative(path, root) for path in files) if name is not None}
+    relevant = {name for name in sorted(given) if mentions_data_loading(read(name))}
+    errors = [FileError(str(root / name), 1, 1, message) for name, message in sorted(read.errors.items())]
+    if not relevant and not any(b"oader" in read(name) or b"Trainer" in read(name) for name in given):
+        return CheckResult((), tuple(errors), len(files), {})
+
+    from dlcheck.lint.engine import run_rules
+
+    everything = {name for name in (_relative(p, root) for p in project_files(root, marked)) if name is not None}
+    everything |= given
+    return run_rules(root, read, given, everything, _seeds(everything, read), errors, (select, ignore, low))
+
+
+def _seeds(everything: set[str], read: _Sources) -> list[str]:
+    """The files to start from: those that mention datasets or loaders, and those that import a file that builds loaders."""
+    from dlcheck.program.project import Project
+
+    seeds = {name for name in everything if mentions_data_loading(read(name))}
+    building = {name for name in seeds if may_build_loader(read(name))}
+    finder = Project(everything, lambda _: (_ for _ in ()).throw(LookupError))
+    for _ in range(2):
+        stems = {_stem(name) for name in building}
+        added: set[str] = set()
+        for name in everything - seeds:
+            for module, bound in imported_modules(read(name), stems):
+                if any(target in building for target in finder.targets(module, bound, name)):
+                    added.add(name)
+                    break
+        if not added:
+            break
+        seeds |= added
+        building = added
+    return sorted(seeds)
+
+
+def _stem(name: str) -> str:
+    parts = name.removesuffix(".py").split("/")
+    return parts[-2] if parts[-1] == "__init__" and len(parts) > 1 else parts[-1]

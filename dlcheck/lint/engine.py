@@ -1,0 +1,97 @@
+"""Run the rules over one project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dlcheck.facts.model import At, FileFacts
+from dlcheck.facts.parse import parse
+from dlcheck.lint.api import CheckResult, FileError
+from dlcheck.lint.finding import Finding, Place
+from dlcheck.lint.registry import all_rules
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.program import Program, place_lines
+from dlcheck.program.project import Project
+
+Choice = tuple[tuple[str, ...], tuple[str, ...], bool]
+
+
+def run_rules(
+    root: Path,
+    read: Callable[[str], bytes],
+    given: set[str],
+    everything: set[str],
+    seeds: list[str],
+    errors: list[FileError],
+    choice: Choice,
+) -> CheckResult:
+    """Link the project and ask every chosen rule; ``given`` are the files to report on."""
+    problems = list(errors)
+    facts: dict[str, FileFacts] = {}
+
+    def load(name: str) -> FileFacts:
+        if name not in facts:
+            facts[name] = parse(read(name))
+            error = facts[name].error
+            if error is not None and name in given:
+                problems.append(FileError(str(root / name), error[1], error[2], f"cannot be parsed: {error[0]}"))
+        return facts[name]
+
+    project = Project(everything, load)
+    for name in seeds:
+        project.module(name)
+    program = Program(project)
+    findings: dict[tuple[str, Place], Finding] = {}
+    for rule in all_rules():
+        if not chosen(rule.code, choice[0], choice[1]):
+            continue
+        for report in rule.check(program):
+            if report.scope.module.path not in given:
+                continue
+            finding = _finding(rule, report, root, read)
+            if finding.confidence == "low" and not choice[2]:
+                continue
+            findings.setdefault((rule.code, finding.place), finding)
+    sources = {f.place.file: read(_name(f, root)) for f in findings.values()}
+    return CheckResult(tuple(findings.values()), tuple(problems), len(given), sources)
+
+
+def chosen(code: str, select: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
+    """Whether a rule runs: the longest prefix that fits decides, ``ignore`` before ``select`` where they are equal."""
+    taken = max((len(p) for p in select if code.startswith(p)), default=-1 if select else 0)
+    left = max((len(p) for p in ignore if code.startswith(p)), default=-1)
+    return taken > left or (taken == 0 and left < 0)
+
+
+def _name(finding: Finding, root: Path) -> str:
+    return Path(finding.place.file).relative_to(root).as_posix()
+
+
+def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes]) -> Finding:
+    path = report.scope.module.path
+    return Finding(
+        rule.code,
+        rule.name,
+        _place(str(root / path), report.at, read(path)),
+        report.message,
+        report.severity or rule.severity,
+        report.confidence or rule.confidence,
+        report.help,
+        place_lines(report.scope, report.at),
+        tuple(
+            _place(str(root / scope.module.path), at, read(scope.module.path)) for scope, at in report.also
+        ),
+    )
+
+
+def _place(file: str, at: At, source: bytes) -> Place:
+    lines = source.splitlines()
+
+    def column(line: int, offset: int) -> int:
+        # The parser counts UTF-8 bytes; people count characters.
+        if 0 < line <= len(lines):
+            return len(lines[line - 1][:offset].decode("utf-8", "replace")) + 1
+        return offset + 1
+
+    return Place(file, at[0], column(at[0], at[1]), at[2], column(at[2], at[3]))

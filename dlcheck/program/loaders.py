@@ -1,0 +1,304 @@
+"""The loaders of a program: where they are built, with which arguments, over which datasets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted
+from dlcheck.program import names
+from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.scope import CallSite, Scope
+from dlcheck.program.values import (
+    ABSENT,
+    UNKNOWN,
+    Absent,
+    External,
+    Group,
+    Known,
+    Made,
+    Method,
+    PartialRef,
+    Ref,
+    SelfOf,
+    Table,
+    Unknown,
+    Value,
+    Values,
+    join,
+)
+
+# The parameters of torch.utils.data.DataLoader that may be given by position (torch 2.x).
+_POSITIONS = {
+    name: position
+    for position, name in enumerate(
+        (
+            "dataset", "batch_size", "shuffle", "sampler", "batch_sampler", "num_workers", "collate_fn", "pin_memory",
+            "drop_last", "timeout", "worker_init_fn", "multiprocessing_context", "generator",
+        )
+    )
+}  # fmt: skip
+_GRAPH_POSITIONS = {"dataset": 0, "batch_size": 1, "shuffle": 2}
+
+Workers = Literal["some", "none", "none by default", "unknown"]
+
+
+@dataclass(frozen=True, eq=False)
+class Loader:
+    """One place where a loader is built. ``kind``: torch, or graph (PyG). ``cls``: the project's own loader class."""
+
+    site: CallSite
+    evaluator: Evaluator
+    kind: Literal["torch", "graph"]
+    name: str
+    cls: Scope | None
+    own: Arguments
+    inner: Arguments | None
+
+    @property
+    def call(self) -> Call:
+        return self.site.call
+
+    @property
+    def scope(self) -> Scope:
+        return self.site.scope
+
+    @property
+    def at(self) -> At:
+        return self.site.call.at
+
+    @property
+    def path(self) -> str:
+        return self.scope.module.path
+
+    def arg(self, name: str) -> Values:
+        """The possible values of an argument; ``ABSENT`` among them where it may be left out."""
+        positions = _POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS
+        if self.inner is not None:
+            direct = self.own.get(name, None)
+            if direct != (ABSENT,) and UNKNOWN not in direct:
+                return direct
+            return self.inner.get(name, positions.get(name))
+        return self.own.get(name, positions.get(name))
+
+    def given(self, name: str) -> tuple[tuple[Expr, Scope], ...]:
+        """The expressions that may be given for an argument, with the scope each stands in."""
+        positions = _POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS
+        direct = self.own.given(name, None if self.inner is not None else positions.get(name))
+        if direct or self.inner is None:
+            return direct
+        return self.inner.given(name, positions.get(name))
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Whether the loader has workers, as far as the code says."""
+        values = self.arg("num_workers")
+        if any(self.evaluator_positive(v) for v in values):
+            return "some"
+        if any(not isinstance(v, (Known, Absent)) for v in values):
+            return "unknown"
+        if any(isinstance(v, Known) and v.by_default for v in values):
+            return "none by default"
+        return "none"
+
+    def evaluator_positive(self, value: Value) -> bool:
+        return is_positive(value, self.evaluator)
+
+    @property
+    def may_have_workers(self) -> bool:
+        """Workers, or a count that is not known to be 0."""
+        return self.workers != "none"
+
+    @property
+    def pinned(self) -> Literal["yes", "no", "unknown"]:
+        """Whether batches are pinned: yes where any known value of ``pin_memory`` says so."""
+        values = self.arg("pin_memory")
+        if any(isinstance(v, Known) and v.value for v in values):
+            return "yes"
+        if all(isinstance(v, Absent) or (isinstance(v, Known) and not v.value) for v in values):
+            return "no"
+        return "unknown"
+
+    @cached_property
+    def datasets(self) -> tuple[Value, ...]:
+        """What the loader may load from: ``Made`` of dataset classes, subsets and splits taken apart."""
+        out: dict[Value, None] = {}
+        for value in self.arg("dataset"):
+            for inner in unwrap(value, self.evaluator):
+                out[inner] = None
+        return tuple(out)
+
+    @cached_property
+    def dataset_classes(self) -> tuple[Scope, ...]:
+        """The project's dataset classes that the loader may load from."""
+        scopes = [d.what for d in self.datasets if isinstance(d, Made) and isinstance(d.what, Scope)]
+        scopes += [d.scope for d in self.datasets if isinstance(d, SelfOf)]
+        return tuple(dict.fromkeys(s for s in scopes if s.kind == "class"))
+
+    @cached_property
+    def dataset_names(self) -> tuple[str, ...]:
+        """The full names of other packages' datasets that the loader may load from."""
+        return tuple(
+            dict.fromkeys(d.what for d in self.datasets if isinstance(d, Made) and isinstance(d.what, str) and d.what)
+        )
+
+    @property
+    def dataset_unknown(self) -> bool:
+        return any(isinstance(d, (Unknown, Method)) or (isinstance(d, Made) and d.what == "") for d in self.datasets)
+
+    @cached_property
+    def is_iterable(self) -> bool:
+        """Some dataset of the loader is known to be an ``IterableDataset``."""
+        if any(self.evaluator.is_a(c, names.ITERABLE_DATASETS) for c in self.dataset_classes):
+            return True
+        return any("IterableDataset" in n or n.startswith("webdataset.") for n in self.dataset_names)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words in the names around the loader: what it is assigned to, its dataset, its function."""
+        return frozenset(_words(self))
+
+
+def is_positive(value: Value, evaluator: Evaluator) -> bool:
+    """A number of workers that is known to be above zero."""
+    match value:
+        case Known(number):
+            return isinstance(number, (int, float)) and number is not True and number > 0
+        case Made(what, call, scope, _, _) if isinstance(what, str):
+            if what in names.CPU_COUNTS:
+                return True
+            if what in ("builtins.len", "builtins.max"):
+                return any(is_positive(v, evaluator) for a in call.args for v in evaluator.values(a, scope))
+            if what == "builtins.min":
+                return bool(call.args) and all(
+                    any(is_positive(v, evaluator) for v in evaluator.values(a, scope)) for a in call.args
+                )
+    return False
+
+
+def unwrap(value: Value, evaluator: Evaluator, depth: int = 0) -> Values:
+    """The datasets inside subsets, splits and concatenations."""
+    if depth > 6:
+        return (UNKNOWN,)
+    match value:
+        case Made(what, call, scope, _, _) if isinstance(what, str) and what in names.DATASET_WRAPPERS and call.args:
+            inner = evaluator.values(call.args[0], scope)
+            return join(*(unwrap(v, evaluator, depth + 1) for v in inner))
+        case Group(_, items, scope, _):
+            inner = join(*(evaluator.values(item, scope) for item in items))
+            return join(*(unwrap(v, evaluator, depth + 1) for v in inner))
+        case Table(entries, _, loose):
+            held = [*loose, *(e for group in entries.values() for e in group)]
+            inner = join(*(evaluator.values(e.expr, e.scope) for e in held))
+            return join(*(unwrap(v, evaluator, depth + 1) for v in inner))
+        case Method(receiver, _):
+            return unwrap(receiver, evaluator, depth + 1) if isinstance(receiver, Made) and receiver.what else (value,)
+    return (value,)
+
+
+def find_loaders(evaluator: Evaluator, scopes: list[Scope]) -> list[Loader]:
+    """Every place in these scopes where a loader is built, in order of place."""
+    out: list[Loader] = []
+    for scope in scopes:
+        for site in scope.calls:
+            if _could_build(site):
+                loader = _loader(evaluator, site)
+                if loader is not None:
+                    out.append(loader)
+    return out
+
+
+def _could_build(site: CallSite) -> bool:
+    """A cheap look before the callee is followed: only names, attributes and calls of a partial can be loaders."""
+    func = site.call.func
+    if isinstance(func, Attr):
+        return func.attr.endswith(("Loader", "Sampler", "loader")) and func.attr[0].isupper() or func.attr == "cls"
+    if isinstance(func, Name):
+        if "oader" in func.id or func.id.endswith("Sampler"):
+            return True
+        scope: Scope | None = site.scope
+        while scope is not None:
+            for binding in scope.bindings.get(func.id, ()):
+                if binding.kind == "assign" and binding.value is not None:
+                    return "oader" in dotted(binding.value) or not isinstance(binding.value, Name | Attr)
+                if binding.kind == "class":
+                    return any("oader" in dotted(base) for base in binding.node.node.bases)
+                if binding.kind == "import":
+                    return "oader" in (binding.node.name or "")
+            scope = scope.parent
+    return False
+
+
+def _loader(evaluator: Evaluator, site: CallSite) -> Loader | None:
+    for value in evaluator.values(site.call.func, site.scope):
+        before: tuple[tuple[Call, Scope], ...] = ()
+        if isinstance(value, PartialRef):
+            value, before = value.func, value.calls
+        arguments = Arguments(evaluator, site.call, site.scope, before)
+        match value:
+            case External(name) if name in names.LOADERS:
+                kind: Literal["torch", "graph"] = "graph" if name in names.GRAPH_LOADERS else "torch"
+                return Loader(site, evaluator, kind, name, None, arguments, None)
+            case Ref(cls, _) if cls.kind == "class" and evaluator.is_a(cls, names.LOADERS):
+                graph = evaluator.is_a(cls, names.GRAPH_LOADERS)
+                inner = _super_call(evaluator, cls)
+                return Loader(site, evaluator, "graph" if graph else "torch", cls.name, cls, arguments, inner)
+    return None
+
+
+def _super_call(evaluator: Evaluator, cls: Scope) -> Arguments | None:
+    """The arguments that a loader class of the project hands to ``DataLoader.__init__``."""
+    for value in evaluator.lineage(cls):
+        if not isinstance(value, Ref):
+            continue
+        init = value.scope.functions.get("__init__")
+        if init is None:
+            continue
+        for site in init.calls:
+            func = site.call.func
+            if isinstance(func, Attr) and func.attr == "__init__" and _names_base(func.base):
+                if isinstance(func.base, Call) and any(
+                    isinstance(v, Ref) and "__init__" in v.scope.functions
+                    for v in evaluator.lineage(value.scope)[1:]
+                ):
+                    continue  # the next class of the project hands them on
+                call = site.call
+                if not isinstance(func.base, Call):  # DataLoader.__init__(self, ...)
+                    call = Call(call.func, call.args[1:], call.keywords, call.at)
+                return Arguments(evaluator, call, init)
+    return None
+
+
+def _names_base(expr: Expr) -> bool:
+    return (isinstance(expr, Call) and dotted(expr.func) == "super") or "oader" in dotted(expr)
+
+
+def _words(loader: Loader) -> list[str]:
+    texts: list[str] = []
+    statement = loader.site.statement
+    for target in getattr(statement, "targets", ()):
+        texts += _spelled(target)
+    function = loader.scope
+    while function is not None and function.kind == "function":
+        texts.append(function.name)
+        function = function.parent  # type: ignore[assignment]
+    for expr, _ in loader.given("dataset"):
+        texts += _spelled(expr)
+    return [word for text in texts for word in text.lower().replace(".", "_").split("_") if word]
+
+
+def _spelled(expr: Expr) -> list[str]:
+    name = dotted(expr)
+    if name:
+        return [name]
+    match expr:
+        case Call(func, args, _, _):
+            return [dotted(func), *(n for a in args[:1] for n in _spelled(a))]
+        case _:
+            base = getattr(expr, "base", None)
+            index = getattr(expr, "index", None)
+            texts = [dotted(base)] if base is not None else []
+            if index is not None and isinstance(getattr(index, "value", None), str):
+                texts.append(index.value)
+            return texts

@@ -1,0 +1,305 @@
+"""The program: the facts of a project linked, with the answers that rules ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted
+from dlcheck.program import names
+from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.loaders import Loader, find_loaders
+from dlcheck.program.paths import Path, PathCall, callee_names, function_path, item_path, setup_path
+from dlcheck.program.project import Module, Project
+from dlcheck.program.scope import Block, CallSite, Scope
+from dlcheck.program.uses import Consumption, Transfer, Use, lightning_hook
+from dlcheck.program.values import Made, PartialRef, Ref, SelfOf, Values
+
+Role = Literal["train", "eval", "unknown"]
+
+_TRAIN_WORDS = frozenset({"train", "training", "trainloader", "trainset", "trn", "tr"})
+_EVAL_WORDS = frozenset(
+    "val valid validation test testing eval evaluate evaluation dev infer inference predict prediction predictor "
+    "valloader testloader testset valset holdout benchmark".split()
+)
+
+
+@dataclass(eq=False)
+class Dataset:
+    """A dataset class of the project."""
+
+    cls: Scope
+    iterable: bool
+    evaluator: Evaluator
+    loaders: list[Loader] = field(default_factory=list)
+
+    @cached_property
+    def item_path(self) -> Path:
+        return item_path(self.evaluator, self.cls)
+
+    @cached_property
+    def setup_path(self) -> Path:
+        return setup_path(self.evaluator, self.cls)
+
+    @property
+    def workers(self) -> Literal["some", "none", "unknown"]:
+        """Whether its loaders have workers: none only where every loader that is seen has none."""
+        kinds = {loader.workers for loader in self.loaders}
+        if "some" in kinds:
+            return "some"
+        return "none" if kinds == {"none"} else "unknown"
+
+    @cached_property
+    def calls(self) -> list[PathCall]:
+        """The calls of the item path."""
+        return list(self.item_path.calls())
+
+
+class Program:
+    """The linked facts of a project. Rules ask it questions; it never runs the code."""
+
+    def __init__(self, project: Project, python: tuple[int, int] = (3, 10)) -> None:
+        self.project = project
+        self.python = python
+        self.evaluator = Evaluator(project)
+        self._link()
+
+    def _link(self) -> None:
+        """Read the files that loaders reach, until no more are reached; then find loaders, uses and datasets."""
+        for _ in range(4):
+            before = len(self.project.loaded)
+            self.loaders = tuple(find_loaders(self.evaluator, self.scopes()))
+            self.consumption = Consumption(self.evaluator, self.loaders)
+            self._follow_loaders()
+            if len(self.project.loaded) == before:
+                break
+            self.evaluator = Evaluator(self.project)
+        self.consumption.find(self.scopes())
+        self.uses_of: dict[Loader, list[Use]] = {loader: [] for loader in self.loaders}
+        for use in self.consumption.uses:
+            for loader in use.loaders:
+                self.uses_of[loader].append(use)
+
+    def _follow_loaders(self) -> None:
+        for scope in self.scopes():
+            for site in scope.calls:
+                arguments = (*site.call.args, *(v for _, v in site.call.keywords))
+                if any(_looks_like_data(a) and self.consumption.holds_loader(a, scope) for a in arguments):
+                    self.evaluator.values(site.call.func, scope)
+
+    def scopes(self) -> list[Scope]:
+        """Every scope of the files read so far, in order of path and place."""
+        return [scope for module in self.project.loaded for scope in module.scope.descend()]
+
+    @property
+    def modules(self) -> list[Module]:
+        return self.project.loaded
+
+    @cached_property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """The dataset classes of the project: by their bases, or because a loader is given one."""
+        given: dict[Scope, list[Loader]] = {}
+        for loader in self.loaders:
+            for cls in loader.dataset_classes:
+                given.setdefault(cls, []).append(loader)
+        out: list[Dataset] = []
+        for scope in self.scopes():
+            if scope.kind != "class":
+                continue
+            iterable = self.evaluator.is_a(scope, names.ITERABLE_DATASETS)
+            if not iterable and not self.evaluator.is_a(scope, names.DATASETS) and scope not in given:
+                continue
+            loaders = list(given.get(scope, ()))
+            for other, theirs in given.items():
+                if other is not scope and any(
+                    isinstance(v, Ref) and v.scope is scope for v in self.evaluator.lineage(other)
+                ):
+                    loaders += theirs
+            out.append(Dataset(scope, iterable, self.evaluator, loaders))
+        return tuple(out)
+
+    def dataset_of(self, cls: Scope) -> Dataset | None:
+        return next((d for d in self.datasets if d.cls is cls), None)
+
+    def callees(self, site: CallSite) -> tuple[str, ...]:
+        """The full names of other packages' callables that a call may reach."""
+        return callee_names(self.evaluator, site.call, site.scope)
+
+    def values(self, expr: Expr, scope: Scope) -> Values:
+        return self.evaluator.values(expr, scope)
+
+    def functions_given(self, loader: Loader, name: str) -> list[Scope]:
+        """The project's functions that may be given as an argument of a loader (``collate_fn``, ``worker_init_fn``)."""
+        out: list[Scope] = []
+        for value in loader.arg(name):
+            if isinstance(value, PartialRef):
+                value = value.func
+            if isinstance(value, Ref) and value.scope.kind in ("function", "lambda"):
+                out.append(value.scope)
+            elif isinstance(value, (Made, SelfOf)):
+                cls = value.what if isinstance(value, Made) else value.scope
+                if isinstance(cls, Scope) and cls.kind == "class":
+                    method = self.evaluator.method(cls, "__call__")
+                    if method is not None:
+                        out.append(method)
+        return list(dict.fromkeys(out))
+
+    def function_path(self, function: Scope, kind: str = "batch") -> Path:
+        return function_path(self.evaluator, function, kind)
+
+    # -- roles and frequency ----------------------------------------------------------------------------------------
+
+    def transfers(self, use: Use) -> list[Transfer]:
+        return self.consumption.transfers(use)
+
+    def role(self, loader: Loader) -> Role:
+        """Whether a loader feeds training or evaluation: by what its loops do, else by the names around it."""
+        hook = lightning_hook(self.evaluator, loader.scope)
+        if hook is not None:
+            return "train" if hook == "train" else "eval"
+        roles = {self.use_role(use) for use in self.uses_of[loader] if use.kind in ("for", "next")}
+        words = loader.words
+        named_eval, named_train = bool(words & _EVAL_WORDS), bool(words & _TRAIN_WORDS)
+        if "train" in roles and not (named_eval and not named_train):
+            return "train"
+        if roles == {"eval"}:
+            return "eval"
+        if named_eval and not named_train:
+            return "eval"
+        if named_train and not named_eval:
+            return "train"
+        return "train" if "train" in roles else "unknown"
+
+    def use_role(self, use: Use) -> Role:
+        """What a loop does with the batches: a backward pass or an optimizer's step makes it training."""
+        if use.kind == "hook":
+            return "unknown"
+        if self._trains(use.scope, use.inner, 0, set()):
+            return "train"
+        if self.under_no_grad(use.scope, use.block, use.inner):
+            return "eval"
+        return "unknown"
+
+    def _trains(self, scope: Scope, inner: Block | None, depth: int, seen: set[int]) -> bool:
+        if id(scope) in seen:
+            return False
+        seen.add(id(scope))
+        for site in scope.calls:
+            if inner is not None and (site.block is None or inner not in site.block.chain()):
+                continue
+            func = site.call.func
+            if isinstance(func, Attr) and func.attr in ("backward", "manual_backward"):
+                return True
+            if isinstance(func, Attr) and func.attr in ("step", "train_step", "training_step", "zero_grad"):
+                if "optim" in dotted(func.base).lower() or "opt" in dotted(func.base).lower() or func.attr != "step":
+                    return True
+            if depth < 3:
+                for value in self.evaluator.values(func, scope):
+                    if isinstance(value, Ref) and value.scope.kind == "function":
+                        if self._trains(value.scope, None, depth + 1, seen):
+                            return True
+        return False
+
+    def under_no_grad(self, scope: Scope, block: Block | None, inner: Block | None = None) -> bool:
+        """The place runs without gradients: under ``torch.no_grad()``, in a decorated function, after ``eval()``."""
+        around = list(block.chain()) if block is not None else []
+        for item in around:
+            if item.kind == "with" and any(_no_grad(e) for e, _ in item.node.items):
+                return True
+        if any(_no_grad(d) for d in getattr(scope.node, "decorators", ())):
+            return True
+        for site in scope.calls:
+            if inner is not None and site.block is not None and inner in site.block.chain():
+                parents = site.block.chain()
+                if any(b.kind == "with" and any(_no_grad(e) for e, _ in b.node.items) for b in parents):
+                    return True
+            func = site.call.func
+            if isinstance(func, Attr) and func.attr == "eval" and not site.call.args and site.block is None:
+                return True
+        return False
+
+    def is_repeated(self, loader: Loader) -> bool:
+        """The program consumes one and the same loader more than once, in a loop that is seen."""
+        return any(
+            self.consumption.epoch_loops(use, loader)
+            for use in self.uses_of[loader]
+            if use.kind in ("for", "comp", "next", "list")
+        )
+
+    def goes_to_cuda(self, loader: Loader) -> Transfer | None:
+        """A transfer of the loader's batches to a CUDA device, if one is seen."""
+        for use in self.uses_of[loader]:
+            for transfer in self.transfers(use):
+                if transfer.device == "cuda":
+                    return transfer
+        return None
+
+    def reads_files(self, loader: Loader) -> PathCall | str | None:
+        """The evidence that items are read or decoded from files: a call of the item path, or a known dataset's name."""
+        for cls in loader.dataset_classes:
+            dataset = self.dataset_of(cls)
+            if dataset is None:
+                continue
+            for call in dataset.calls:
+                if not call.lazy and any(reads_file(name) for name in call.names):
+                    return call
+            for name in _foreign_bases(self.evaluator, cls):
+                if name in names.READS_FILES:
+                    return name
+        for name in loader.dataset_names:
+            if name in names.READS_FILES:
+                return name
+        return None
+
+    def in_memory(self, loader: Loader) -> bool:
+        """Every dataset of the loader is known to sit in memory."""
+        known = [n in names.IN_MEMORY or n.startswith("torch_geometric.datasets.") for n in loader.dataset_names]
+        return bool(known) and all(known) and not loader.dataset_classes
+
+
+def reads_file(name: str) -> bool:
+    """A callable that reads or decodes a file."""
+    return (
+        name in names.DECODERS
+        or name in names.WHOLE_READERS
+        or name in names.CONTAINERS
+        or name in ("builtins.open", "io.open", "pathlib.Path.read_bytes", "pathlib.Path.read_text", "pathlib.Path.open")
+    )
+
+
+def _foreign_bases(evaluator: Evaluator, cls: Scope) -> Iterable[str]:
+    for value in evaluator.lineage(cls):
+        name = getattr(value, "name", None)
+        if isinstance(name, str):
+            yield name
+
+
+def _no_grad(expr: Expr) -> bool:
+    name = dotted(expr.func) if isinstance(expr, Call) else dotted(expr)
+    return name.rpartition(".")[2] in ("no_grad", "inference_mode")
+
+
+def _looks_like_data(expr: Expr) -> bool:
+    """A name that may hold a loader: by its words, so that not every argument of every call is followed."""
+    match expr:
+        case Name(text, _) | Attr(_, text, _):
+            text = text.lower()
+            return any(word in text for word in ("load", "data", "dl", "iter", "batch", "train", "val", "test"))
+        case Sub(base, _, _):
+            return _looks_like_data(base)
+        case Seq(_, items, _):
+            return any(_looks_like_data(item) for item in items)
+        case Call(_, args, _, _):
+            return any(_looks_like_data(a) for a in args)
+    return False
+
+
+def place_lines(scope: Scope, at: At) -> tuple[int, int]:
+    """The lines of the function that a place lies in; at module level those of the place."""
+    while scope.kind == "lambda" and scope.parent is not None:
+        scope = scope.parent
+    if scope.kind == "function":
+        return (scope.at[0], scope.at[2])
+    return (at[0], at[2])

@@ -1,0 +1,124 @@
+"""The files of a project as modules: found by path, read and parsed when first asked for, imports resolved to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePosixPath
+
+from dlcheck.facts.model import FileFacts, Import
+from dlcheck.program.scope import Scope, build
+
+
+@dataclass(eq=False)
+class Module:
+    """One file of the project. ``path`` is relative to the project's root, with forward slashes."""
+
+    path: str
+    name: str
+    facts: FileFacts
+
+    @cached_property
+    def scope(self) -> Scope:
+        return build(self, self.facts.body)
+
+    @property
+    def is_package(self) -> bool:
+        return self.path.endswith("__init__.py")
+
+    @property
+    def is_notebook(self) -> bool:
+        return self.path.endswith(".ipynb")
+
+
+class Project:
+    """All files of a project by path; ``load`` gives the facts of one of them."""
+
+    def __init__(self, paths: Iterable[str], load: Callable[[str], FileFacts]) -> None:
+        self.paths = frozenset(paths)
+        self._load = load
+        self._modules: dict[str, Module | None] = {}
+        self._found: dict[tuple[str, str], str | None] = {}
+
+    def module(self, path: str) -> Module | None:
+        """The module of a file, or ``None`` where the file is not part of the project or does not parse."""
+        if path not in self._modules:
+            self._modules[path] = None
+            if path in self.paths:
+                facts = self._load(path)
+                if facts.error is None:
+                    self._modules[path] = Module(path, PurePosixPath(path).stem, facts)
+        return self._modules[path]
+
+    @property
+    def loaded(self) -> list[Module]:
+        """The modules read so far, in order of path."""
+        return [m for _, m in sorted(self._modules.items()) if m is not None]
+
+    def find(self, dotted: str, importer: str) -> str | None:
+        """The file that ``import dotted`` in the file ``importer`` reads, if it is one of the project's.
+
+        Absolute imports are tried from the importer's own folder outwards to the root (scripts put their folder on
+        the path, packages live in the root or in ``src``): the nearest file wins.
+        """
+        folder = importer.rpartition("/")[0]
+        key = (dotted, folder)
+        if key not in self._found:
+            self._found[key] = self._search(dotted, folder)
+        return self._found[key]
+
+    def _search(self, dotted: str, folder: str) -> str | None:
+        relative = dotted.replace(".", "/")
+        while True:
+            for base in (folder, f"{folder}/src" if folder else "src"):
+                found = self.file_or_package(f"{base}/{relative}" if base else relative)
+                if found is not None:
+                    return found
+            if not folder:
+                return None
+            folder = folder.rpartition("/")[0]
+
+    def file_or_package(self, stem: str) -> str | None:
+        """``stem.py`` or ``stem/__init__.py``, whichever the project has."""
+        for candidate in (f"{stem}.py", f"{stem}/__init__.py"):
+            if candidate in self.paths:
+                return candidate
+        return None
+
+    def target(self, node: Import, importer: str) -> str | None:
+        """The file that an import statement's module part names (``from .a import b`` -> the file of ``a``)."""
+        if node.level == 0:
+            return self.find(node.module, importer)
+        folder = importer.rpartition("/")[0]
+        for _ in range(node.level - 1):
+            folder = folder.rpartition("/")[0]
+        stem = "/".join(part for part in (folder, node.module.replace(".", "/")) if part)
+        if not node.module:
+            package = f"{folder}/__init__.py" if folder else "__init__.py"
+            return package if package in self.paths else None
+        return self.file_or_package(stem)
+
+    def submodule(self, node: Import, importer: str) -> str | None:
+        """For ``from package import name``: the file of the module ``package.name``, where that is one."""
+        if node.name is None:
+            return None
+        if node.level == 0:
+            return self.find(f"{node.module}.{node.name}", importer)
+        folder = importer.rpartition("/")[0]
+        for _ in range(node.level - 1):
+            folder = folder.rpartition("/")[0]
+        parts = (folder, node.module.replace(".", "/"), node.name)
+        return self.file_or_package("/".join(part for part in parts if part))
+
+    def targets(self, module: str, names: Iterable[str], importer: str) -> list[str]:
+        """The files that an import reads: of the module, and of those of its names that are modules."""
+        level = len(module) - len(module.lstrip("."))
+        bare = module[level:]
+        out = []
+        for name in (None, *names):
+            node = Import(bare, name, "", level, (0, 0, 0, 0))
+            found = self.target(node, importer) if name is None else self.submodule(node, importer)
+            if found is not None:
+                out.append(found)
+        return out

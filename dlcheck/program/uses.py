@@ -1,0 +1,464 @@
+"""Where loaders are consumed: loops, calls of ``next``, framework hooks; and where their batches go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlcheck.facts.model import (
+    At,
+    Attr,
+    Call,
+    Const,
+    Expr,
+    Name,
+    Seq,
+    Star,
+    Sub,
+    dotted,
+)
+from dlcheck.program import names
+from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.loaders import Loader
+from dlcheck.program.paths import walk
+from dlcheck.program.scope import Block, Scope
+from dlcheck.program.values import External, Group, Known, Made, Method, Ref, SelfOf, Table, Value
+
+UseKind = Literal["for", "comp", "next", "list", "hook"]
+
+# Calls whose result is not the batches of what they are given.
+_NOT_BATCHES = frozenset(
+    f"builtins.{n}" for n in ("range", "len", "sum", "print", "isinstance", "hasattr", "id", "str", "type", "max", "min")
+)
+_VIEWS = frozenset(
+    {"unsqueeze", "squeeze", "view", "reshape", "permute", "transpose", "t", "detach", "requires_grad_", "flatten", "items",
+     "values", "keys", "__getitem__", "get", "expand", "chunk", "split"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Use:
+    """One place that takes batches from a loader. ``inner``: the loop's body; ``target``: what each batch is bound to."""
+
+    kind: UseKind
+    loaders: tuple[Loader, ...]
+    scope: Scope
+    block: Block | None
+    inner: Block | None
+    target: Expr | None
+    at: At
+    skips_first: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """A batch, or a part of it, moved to a device.
+
+    ``device``: cuda, cpu or unknown. ``copied``: the batch is cast or copied first, which loses pinning.
+    """
+
+    use: Use
+    scope: Scope
+    call: Call
+    block: Block | None
+    device: Literal["cuda", "cpu", "unknown"]
+    non_blocking: Literal["yes", "no", "unknown"]
+    copied: bool
+    base: str = ""
+
+
+@dataclass(eq=False)
+class Consumption:
+    """Everything that is known of how the program consumes its loaders."""
+
+    evaluator: Evaluator
+    loaders: tuple[Loader, ...]
+    uses: list[Use] = field(default_factory=list)
+    _by_call: dict[int, list[Loader]] = field(default_factory=dict)
+    _around: dict[tuple[int, int], frozenset[Block]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for loader in self.loaders:
+            self._by_call.setdefault(id(loader.call), []).append(loader)
+
+    # -- which loaders ----------------------------------------------------------------------------------------------
+
+    def loaders_in(self, expr: Expr, scope: Scope) -> tuple[Loader, ...]:
+        """The loaders whose batches an expression gives when it is iterated."""
+        found: dict[Loader, None] = {}
+        seen: set[int] = set()
+        for value in self.evaluator.values(expr, scope):
+            self._collect(value, found, seen, 0)
+        return tuple(found)
+
+    def holds_loader(self, expr: Expr, scope: Scope) -> bool:
+        """Whether an expression is a loader, or a container that holds one."""
+        return bool(self.loaders_in(expr, scope))
+
+    def _collect(self, value: Value, found: dict[Loader, None], seen: set[int], depth: int) -> None:
+        if depth > 5 or id(value) in seen:
+            return
+        seen.add(id(value))
+        match value:
+            case Made(what, call, scope, before, receiver):
+                if id(call) in self._by_call:
+                    for loader in self._by_call[id(call)]:
+                        found[loader] = None
+                    return
+                if isinstance(what, str) and what in _NOT_BATCHES:
+                    return
+                if isinstance(what, str) and what.rpartition(".")[2] in ("fit", "device", "to", "Adam", "SGD"):
+                    return
+                arguments = [*call.args, *(v for _, v in call.keywords)]
+                for argument in arguments:
+                    if isinstance(argument, (Name, Attr, Call, Sub, Star)):
+                        for inner in self.evaluator.values(argument, scope):
+                            self._collect(inner, found, seen, depth + 1)
+                if receiver is not None:
+                    self._collect(receiver, found, seen, depth + 1)
+            case Group(_, items, scope, _):
+                for item in items[:20]:
+                    if isinstance(item, (Name, Attr, Call, Sub)):
+                        for inner in self.evaluator.values(item, scope):
+                            self._collect(inner, found, seen, depth + 1)
+            case Table(entries, _, loose):
+                for entry in (*loose, *(e for group in entries.values() for e in group)):
+                    if isinstance(entry.expr, (Name, Attr, Call, Sub)):
+                        for inner in self.evaluator.values(entry.expr, entry.scope):
+                            self._collect(inner, found, seen, depth + 1)
+            case Method(receiver, attr) if attr in ("dataset", "sampler", "batch_size", "batch_sampler"):
+                return
+            case Method(receiver, _):
+                self._collect(receiver, found, seen, depth + 1)
+
+    # -- finding the uses -------------------------------------------------------------------------------------------
+
+    def find(self, scopes: list[Scope]) -> None:
+        """Collect the uses in these scopes."""
+        for scope in scopes:
+            for loop in scope.loops:
+                if loop.iterable is None:
+                    continue
+                loaders = self.loaders_in(loop.iterable, scope)
+                if loaders and not self._iterates_container(loop.iterable, scope):
+                    first = self._counts(loop.iterable, scope)
+                    kind: UseKind = "for" if loop.kind == "for" else "comp"
+                    self.uses.append(
+                        Use(kind, loaders, scope, loop.block, loop.inner, loop.target, loop.at, first)
+                    )
+            for site in scope.calls:
+                name = dotted(site.call.func)
+                if name in ("next", "list") and site.call.args:
+                    loaders = self.loaders_in(site.call.args[0], scope)
+                    if loaders and not self._iterates_container(site.call.args[0], scope):
+                        target = _target_of(site.statement, site.call)
+                        kind = "next" if name == "next" else "list"
+                        self.uses.append(Use(kind, loaders, scope, site.block, None, target, site.at))
+                elif name.rpartition(".")[2] in ("fit", "validate", "test", "predict"):
+                    self._framework(site.call, scope, site.block)
+        for loader in self.loaders:
+            if self._hook_of(loader) is not None:
+                self.uses.append(Use("hook", (loader,), loader.scope, None, None, None, loader.at))
+
+    def _framework(self, call: Call, scope: Scope, block: Block | None) -> None:
+        """``Trainer.fit(model, loader)`` of Lightning."""
+        if not isinstance(call.func, Attr):
+            return
+        receivers = self.evaluator.values(call.func.base, scope)
+        if not any(isinstance(v, Made) and isinstance(v.what, str) and v.what.endswith("Trainer") for v in receivers):
+            return
+        for argument in (*call.args, *(v for _, v in call.keywords)):
+            loaders = self.loaders_in(argument, scope)
+            if loaders:
+                self.uses.append(Use("hook", loaders, scope, block, None, None, call.at))
+
+    def _hook_of(self, loader: Loader) -> str | None:
+        """The Lightning hook that a loader is built in."""
+        return lightning_hook(self.evaluator, loader.scope)
+
+    def _iterates_container(self, expr: Expr, scope: Scope) -> bool:
+        """``for loader in [a, b]`` goes over loaders, not over batches."""
+        values = self.evaluator.values(expr, scope)
+        if any(isinstance(v, Made) and id(v.call) in self._by_call for v in values):
+            return False
+        for value in values:
+            if isinstance(value, (Group, Table)):
+                return True
+            if isinstance(value, Made) and isinstance(value.what, str):
+                if value.what in ("builtins.enumerate", "builtins.iter", "builtins.reversed") and value.call.args:
+                    return self._iterates_container(value.call.args[0], value.scope)
+            if isinstance(value, Made) and isinstance(value.receiver, Table):
+                return True
+        return False
+
+    def _counts(self, expr: Expr, scope: Scope) -> bool:
+        return any(
+            isinstance(v, Made) and v.what == "builtins.enumerate" for v in self.evaluator.values(expr, scope)
+        )
+
+    # -- how often --------------------------------------------------------------------------------------------------
+
+    def loops_around(self, scope: Scope, block: Block | None, depth: int = 0) -> frozenset[Block]:
+        """The loops that run a place again and again, those of the callers included."""
+        key = (id(scope), id(block))
+        known = self._around.get(key)
+        if known is not None:
+            return known
+        self._around[key] = frozenset()
+        out: set[Block] = set()
+        if block is not None:
+            out |= {b for b in block.chain() if b.kind in ("for", "while")}
+        if depth < 8 and scope.kind in ("function", "lambda"):
+            for site, _ in self.evaluator.callers(scope):
+                out |= self.loops_around(site.scope, site.block, depth + 1)
+        self._around[key] = frozenset(out)
+        return self._around[key]
+
+    def epoch_loops(self, use: Use, loader: Loader) -> frozenset[Block]:
+        """The loops that consume one and the same loader again: around the use, but not around the building."""
+        around = self.loops_around(use.scope, use.block)
+        built = self.loops_around(loader.scope, loader.site.block)
+        return around - built
+
+    # -- where batches go -------------------------------------------------------------------------------------------
+
+    def transfers(self, use: Use) -> list[Transfer]:
+        """The device transfers of the batches of one use, in helpers of the project as well."""
+        if use.target is None:
+            return []
+        bound = _names_in(use.target)
+        if use.skips_first and isinstance(use.target, Seq) and use.target.items:
+            bound -= _names_in(use.target.items[0])
+        inner = use.inner
+        out: list[Transfer] = []
+        self._transfers(use, use.scope, inner, use.at, bound, out, set(), 0)
+        return out
+
+    def _transfers(
+        self,
+        use: Use,
+        scope: Scope,
+        inner: Block | None,
+        start: At,
+        bound: set[str],
+        out: list[Transfer],
+        seen: set[int],
+        depth: int,
+    ) -> None:
+        def inside(block: Block | None, at: At) -> bool:
+            if inner is not None:
+                return block is not None and inner in block.chain()
+            return (at[0], at[1]) >= (start[0], start[1])
+
+        views = set(bound)
+        for _ in range(4):
+            size = len(views)
+            for name, bindings in scope.bindings.items():
+                for binding in bindings:
+                    if name in views or binding.value is None or not inside(binding.block, binding.at):
+                        continue
+                    if binding.kind in ("assign", "unpack", "for") and self._is_view(binding.value, scope, views):
+                        views.add(name)
+            if len(views) == size:
+                break
+        for site in scope.calls:
+            if not inside(site.block, site.at):
+                continue
+            moved = self._moved(site.call, scope, views)
+            if moved is not None:
+                copied, device, non_blocking, base = moved
+                out.append(Transfer(use, scope, site.call, site.block, device, non_blocking, copied, base))
+                continue
+            if depth >= 3:
+                continue
+            for value in self.evaluator.values(site.call.func, scope):
+                target = _function_of(self.evaluator, value)
+                if target is None or id(target) in seen:
+                    continue
+                skip = 1 if target.self_name is not None else 0
+                arguments = Arguments(self.evaluator, site.call, scope)
+                given = set()
+                for position, param in enumerate(target.params[skip:]):
+                    exprs = arguments.given(param.name, None if param.kind == "keyword" else position)
+                    if any(where is scope and self._is_view(expr, scope, views) for expr, where in exprs):
+                        given.add(param.name)
+                if given:
+                    seen.add(id(target))
+                    self._transfers(use, target, None, (0, 0, 0, 0), given, out, seen, depth + 1)
+
+    def _is_view(self, expr: Expr, scope: Scope, views: set[str]) -> bool:
+        """A batch, a part of one, or a view of it: not a copy."""
+        match expr:
+            case Name(name, _):
+                return name in views
+            case Sub(base, _, _):
+                return self._is_view(base, scope, views)
+            case Attr(base, attr, _):
+                return attr not in ("shape", "dtype", "device") and self._is_view(base, scope, views)
+            case Seq(_, items, _):
+                return any(self._is_view(item, scope, views) for item in items)
+            case Call(Attr(base, attr, _), _, _, _) if attr in _VIEWS:
+                return self._is_view(base, scope, views)
+            case Call(func, args, _, _) if args:
+                name = dotted(func).rpartition(".")[2]
+                return name in ("Variable", "tuple", "list", "enumerate", "zip", "dict") and any(
+                    self._is_view(a, scope, views) for a in args
+                )
+        return False
+
+    def _moved(
+        self, call: Call, scope: Scope, views: set[str]
+    ) -> tuple[bool, Literal["cuda", "cpu", "unknown"], Literal["yes", "no", "unknown"], str] | None:
+        """If a call moves a batch to a device: whether it is copied first, which device, whether it blocks."""
+        func = call.func
+        if not isinstance(func, Attr) or func.attr not in ("to", "cuda", "type"):
+            return None
+        copied, base = self._origin(func.base, scope, views)
+        if base is None:
+            return None
+        if func.attr == "cuda":
+            return copied, "cuda", self._non_blocking(call, scope), base
+        if not call.args and not call.keywords:
+            return None
+        target = call.args[0] if call.args else next((v for k, v in call.keywords if k == "device"), None)
+        if target is None:
+            return None
+        if func.attr == "type":
+            kind = self._tensor_type(target, scope)
+            return (copied, "cuda", self._non_blocking(call, scope), base) if kind == "cuda" else None
+        if self._is_dtype(target, scope):
+            target = next((v for k, v in call.keywords if k == "device"), None)
+            if target is None:
+                return None
+        return copied, self.device_of(target, scope), self._non_blocking(call, scope), base
+
+    def _origin(self, expr: Expr, scope: Scope, views: set[str]) -> tuple[bool, str | None]:
+        """(copied on the way, name of the batch part) of what a transfer moves; no name: not a batch."""
+        if self._is_view(expr, scope, views):
+            return False, dotted(expr) or next((n.id for n in walk(expr) if isinstance(n, Name)), "")
+        match expr:
+            case Call(Attr(base, _, _), _, _, _):
+                _, name = self._origin(base, scope, views)
+                return True, name
+            case Call(_, args, _, _) if args:
+                _, name = self._origin(args[0], scope, views)
+                return True, name
+        return True, None
+
+    def _non_blocking(self, call: Call, scope: Scope) -> Literal["yes", "no", "unknown"]:
+        for key, value in call.keywords:
+            if key in ("non_blocking", "async"):
+                values = self.evaluator.values(value, scope)
+                if any(isinstance(v, Known) and v.value for v in values):
+                    return "yes"
+                return "no" if all(isinstance(v, Known) for v in values) else "unknown"
+            if key is None:
+                return "unknown"
+        if any(isinstance(a, Const) and a.value is True for a in call.args):
+            return "yes"
+        return "no"
+
+    def _is_dtype(self, expr: Expr, scope: Scope) -> bool:
+        last = dotted(expr).rpartition(".")[2]
+        if last in _DTYPES or "dtype" in last:
+            return True
+        return any(
+            isinstance(v, External) and v.name.rpartition(".")[2] in _DTYPES
+            for v in self.evaluator.values(expr, scope)
+        )
+
+    def _tensor_type(self, expr: Expr, scope: Scope) -> Literal["cuda", "cpu", "unknown"]:
+        kinds = {
+            "cuda" if ".cuda." in v.name else "cpu"
+            for v in self.evaluator.values(expr, scope)
+            if isinstance(v, External)
+        }
+        return "cuda" if "cuda" in kinds else "cpu" if kinds else "unknown"
+
+    def device_of(self, expr: Expr, scope: Scope) -> Literal["cuda", "cpu", "unknown"]:
+        """What kind of device an expression names: cuda where any of its possible values is one."""
+        if text_says_cuda(expr):
+            return "cuda"
+        kinds = {self._device_kind(v, 0) for v in self.evaluator.values(expr, scope)}
+        if "cuda" in kinds:
+            return "cuda"
+        if kinds == {"cpu"}:
+            return "cpu"
+        last = dotted(expr).rpartition(".")[2].lower()
+        if last in ("rank", "local_rank", "gpu", "gpu_id", "device_id", "cuda", "device_ids", "local_gpu"):
+            return "cuda"
+        return "unknown"
+
+    def _device_kind(self, value: Value, depth: int) -> Literal["cuda", "cpu", "unknown"]:
+        match value:
+            case Known(text) if isinstance(text, str):
+                return "cuda" if text.startswith(("cuda", "gpu")) else "cpu" if text in ("cpu", "mps") else "unknown"
+            case Known(number) if type(number) is int:
+                return "cuda"
+            case Made(what, call, scope, _, _) if isinstance(what, str):
+                if what.startswith(("torch.cuda.", "torch.accelerator.")):
+                    return "cuda"
+                if what == "torch.device" and call.args and depth < 4:
+                    return self.device_of(call.args[0], scope)
+                if any(text_says_cuda(a) for a in call.args):
+                    return "cuda"
+                if what == "" and "device" in dotted(call.func).lower():
+                    return "cuda" if says_cuda(scope.module.scope) else "unknown"
+            case External(name):
+                return "cuda" if ".cuda" in name else "unknown"
+            case Method(Made(what, _, _, _, _), "device") if isinstance(what, str):
+                return "cuda" if what.startswith(("accelerate.", "lightning.")) else "unknown"
+        return "unknown"
+
+
+def lightning_hook(evaluator: Evaluator, scope: Scope) -> str | None:
+    """``train`` or ``eval`` where a function is a data-loader hook of a Lightning module or data module."""
+    owner = scope.owner
+    if owner is None or scope.name not in names.LIGHTNING_HOOKS:
+        return None
+    for value in evaluator.lineage(owner):
+        if isinstance(value, External) and value.name.split(".")[0] in names.LIGHTNING_PACKAGES:
+            return names.LIGHTNING_HOOKS[scope.name]
+    return None
+
+
+def says_cuda(module: Scope) -> bool:
+    """The file names CUDA somewhere: an attribute ``.cuda`` or a text that starts with it."""
+    for scope in module.descend():
+        if any(attr.attr == "cuda" for attr, _ in scope.attrs):
+            return True
+        if any(text_says_cuda(a) for site in scope.calls for a in site.call.args):
+            return True
+    return False
+
+
+def text_says_cuda(expr: Expr) -> bool:
+    return any(isinstance(e, Const) and isinstance(e.value, str) and e.value.startswith("cuda") for e in walk(expr))
+
+
+def _function_of(evaluator: Evaluator, value: Value) -> Scope | None:
+    match value:
+        case Ref(scope, _) if scope.kind == "function":
+            return scope
+        case Made(what, _, _, _, _) | SelfOf(what) if isinstance(what, Scope) and what.kind == "class":
+            return evaluator.method(what, "__call__") or evaluator.method(what, "forward")
+    return None
+
+
+def _names_in(expr: Expr) -> set[str]:
+    return {e.id for e in walk(expr) if isinstance(e, Name)}
+
+
+def _target_of(statement: object, call: Call) -> Expr | None:
+    """What ``batch = next(it)`` binds."""
+    value = getattr(statement, "value", None)
+    targets = getattr(statement, "targets", ())
+    if targets and value is not None and any(e is call for e in walk(value)):
+        return targets[0]  # type: ignore[no-any-return]
+    return None
+
+
+_DTYPES = frozenset(
+    "float float16 float32 float64 half bfloat16 double int int8 int16 int32 int64 long short uint8 bool".split()
+)
+

@@ -1,0 +1,149 @@
+"""Batches go to a CUDA device, but the loader does not pin them.
+
+A copy from ordinary (pageable) memory to a GPU goes through a staging buffer and blocks the loop. With `pin_memory=True` a
+thread of the loader copies each batch to page-locked memory while the GPU computes, and `.to(device, non_blocking=True)`
+then returns at once. Source: PyTorch documentation, *Memory pinning* of `torch.utils.data`, and the tutorial on `pin_memory`
+and `non_blocking`.
+
+**Found:** a loader with workers, or whose items are read from files, whose batches are moved to a CUDA device somewhere in
+the project, with `pin_memory` left out or `False`.
+
+**Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
+before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Data in
+memory with no workers is reported with low confidence: the gain is small.
+
+**Versions:** all of torch 2.x.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.loaders import Loader
+from dlcheck.program.program import Program
+from dlcheck.program.values import ABSENT, Known
+
+
+def check(program: Program) -> Iterator[Report]:
+    for loader in program.loaders:
+        if loader.pinned != "no":
+            continue
+        transfers = [t for use in program.uses_of[loader] for t in program.transfers(use) if t.device == "cuda"]
+        direct = [t for t in transfers if not t.copied]
+        if not direct:
+            continue
+        where = direct[0]
+        sure = loader.workers == "some" or (program.reads_files(loader) is not None and not program.in_memory(loader))
+        yield Report(
+            loader.scope,
+            loader.at,
+            "batches of this loader are copied to a CUDA device from pageable memory, and each copy blocks the loop: "
+            "pass `pin_memory=True`",
+            help="pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
+            "`non_blocking=True` where the batch is moved",
+            confidence="high" if sure and not _left_open(loader) else "low",
+            also=((where.scope, where.call.at),),
+        )
+
+
+def _left_open(loader: Loader) -> bool:
+    """The value is only a default that callers may change."""
+    values = loader.arg("pin_memory")
+    return ABSENT not in values and all(isinstance(v, Known) and v.by_default for v in values)
+
+
+RULE = Rule(
+    code="DLC201",
+    name="missing-pin-memory",
+    severity="warning",
+    check=check,
+    page=__doc__ or "",
+    causes=("transfer", "pin-memory"),
+    found=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, device=torch.device("cuda")):
+            loader = DataLoader(dataset, batch_size=64, num_workers=4)  # <- DLC201
+            for images, labels in loader:
+                model(images.to(device)).backward()
+        """,
+        """
+        # file: data.py
+        from torch.utils.data import DataLoader
+
+        def make_loader(dataset, workers=8):
+            return DataLoader(dataset, batch_size=64, shuffle=True, num_workers=workers, pin_memory=False)  # <- DLC201
+        # file: train.py
+        from data import make_loader
+        from dataset import Images
+
+        def main(model):
+            loader = make_loader(Images())
+            for epoch in range(10):
+                for batch in loader:
+                    x = batch["image"].cuda(non_blocking=True)
+                    model(x)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import ImageFolder
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        loader = DataLoader(ImageFolder("data"), batch_size=4)  # <- DLC201
+        for step, (x, y) in enumerate(loader):
+            x, y = x.to(device), y.to(device)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        Tensor = torch.cuda.FloatTensor if torch.cuda.is_available() else torch.FloatTensor
+
+        def run(dataset):
+            loader = DataLoader(dataset, num_workers=2)  # <- DLC201
+            for batch in loader:
+                real = batch["A"].type(Tensor)
+        """,
+    ),
+    clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model):
+            loader = DataLoader(dataset, num_workers=4)
+            for images, labels in loader:
+                model(images)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model):
+            kwargs = {"num_workers": 4}
+            if torch.cuda.is_available():
+                kwargs.update({"pin_memory": True})
+            loader = DataLoader(dataset, **kwargs)
+            for images, labels in loader:
+                model(images.cuda())
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, config):
+            loader = DataLoader(dataset, num_workers=4, pin_memory=config.pin)
+            for images, labels in loader:
+                model(images.cuda())
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model):
+            loader = DataLoader(dataset, num_workers=4)
+            for images, labels in loader:
+                model(images.float().div(255).cuda())
+        """,
+    ),
+)

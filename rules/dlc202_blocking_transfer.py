@@ -1,0 +1,151 @@
+"""Pinned batches are moved with a copy that blocks, or batches that are not pinned with one that cannot help blocking.
+
+`pin_memory=True` pays off only with `non_blocking=True`: without it the loop waits for every copy to finish before it
+starts the step. The other way round, `non_blocking=True` on pageable memory does nothing. Source: PyTorch documentation,
+*Use pinned memory buffers* (CUDA semantics).
+
+**Found:** `.to(device)` or `.cuda()` on a batch of a pinned loader in a loop, without `non_blocking=True`; and
+`non_blocking=True` on batches of a loader with workers that is not pinned.
+
+**Left alone:** a batch that is cast, copied or computed with before it is moved; one batch outside a loop; moves to the CPU.
+
+**Versions:** all of torch 2.x.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.program import Program
+from dlcheck.program.uses import Use
+
+
+def check(program: Program) -> Iterator[Report]:
+    for use in program.consumption.uses:
+        if use.kind != "for" or (use.scope.kind == "module" and not use.loaders):
+            continue
+        yield from _blocking(program, use)
+
+
+def _blocking(program: Program, use: Use) -> Iterator[Report]:
+    pinned = [loader for loader in use.loaders if loader.pinned == "yes"]
+    unpinned = bool(use.loaders) and all(l.pinned == "no" and l.workers == "some" for l in use.loaders)
+    for transfer in program.transfers(use):
+        if transfer.copied or transfer.device != "cuda":
+            continue
+        if pinned and transfer.non_blocking == "no":
+            yield Report(
+                transfer.scope,
+                transfer.call.at,
+                f"{_what(transfer.base)} comes from a pinned loader, but this copy to the GPU blocks the loop: "
+                "pass `non_blocking=True`",
+                help="pass `non_blocking=True`; PyTorch keeps the order of the copy and the kernels that use it",
+                also=((pinned[0].scope, pinned[0].at),),
+            )
+        elif unpinned and transfer.non_blocking == "yes":
+            loader = use.loaders[0]
+            yield Report(
+                transfer.scope,
+                transfer.call.at,
+                f"`non_blocking=True` does nothing here: {_what(transfer.base)} comes from a loader without "
+                "`pin_memory=True`, and a copy from pageable memory blocks",
+                help="pass `pin_memory=True` to the loader",
+                also=((loader.scope, loader.at),),
+            )
+
+
+def _what(base: str) -> str:
+    return f"`{base}`" if base else "the batch"
+
+
+
+
+RULE = Rule(
+    code="DLC202",
+    name="blocking-transfer",
+    severity="info",
+    check=check,
+    page=__doc__ or "",
+    causes=("transfer", "pin-memory"),
+    found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, device="cuda"):
+            loader = DataLoader(dataset, num_workers=4, pin_memory=True)
+            for images, labels in loader:
+                images = images.to(device)  # <- DLC202
+                model(images)
+        """,
+        """
+        # file: loops.py
+        def evaluate(net, dataloader, device):
+            for batch in dataloader:
+                image, mask = batch["image"], batch["mask"]
+                image = image.to(device=device)  # <- DLC202
+                net(image)
+        # file: train.py
+        import torch
+        from torch.utils.data import DataLoader
+        from loops import evaluate
+
+        def main(dataset, net):
+            loader_args = dict(batch_size=8, num_workers=2, pin_memory=True)
+            loader = DataLoader(dataset, **loader_args)
+            evaluate(net, loader, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class Trainer:
+            def __init__(self, dataset, gpu_id):
+                self.loader = DataLoader(dataset, pin_memory=True)
+                self.gpu_id = gpu_id
+
+            def epoch(self):
+                for source, targets in self.loader:
+                    source = source.to(self.gpu_id)  # <- DLC202
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model):
+            loader = DataLoader(dataset, num_workers=4)
+            for images, labels in loader:
+                images = images.cuda(non_blocking=True)  # <- DLC202
+        """,
+    ),
+    clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, device="cuda"):
+            loader = DataLoader(dataset, num_workers=4, pin_memory=True)
+            for images, labels in loader:
+                images = images.to(device, non_blocking=True)
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model):
+            loader = DataLoader(dataset, num_workers=4, pin_memory=True)
+            for images, labels in loader:
+                images = images.float().cuda()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model):
+            loader = DataLoader(dataset, num_workers=4, pin_memory=True)
+            for images, labels in loader:
+                loss = model(images).to("cpu")
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def show(dataset, model):
+            loader = DataLoader(dataset, num_workers=4, pin_memory=True)
+            images, labels = next(iter(loader))
+            model(images.cuda())
+        """,
+    ),
+)

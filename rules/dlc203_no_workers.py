@@ -1,0 +1,147 @@
+"""A training loader loads in the main process, while its items are read or decoded from files.
+
+With `num_workers=0` every batch is loaded between two steps, and the GPU waits for all of it. Workers load the next batches
+while the step runs. How many pay off depends on the work per batch and on the cores: `dlcheck run` measures it.
+Source: PyTorch documentation, *Single- and Multi-process Data Loading*.
+
+**Found:** a training loader whose `num_workers` is left out or 0, over a dataset whose item path opens, reads or decodes
+files.
+
+**Left alone:** data in memory (`TensorDataset`, arrays, MNIST): workers make it slower; a count that comes from the command
+line or a configuration (its default of 0 is reported with low confidence); evaluation loaders.
+
+**Versions:** all of torch 2.x.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import At
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.program import Program
+from dlcheck.program.scope import Scope
+
+
+def check(program: Program) -> Iterator[Report]:
+    for loader in program.loaders:
+        if loader.workers not in ("none", "none by default") or program.in_memory(loader):
+            continue
+        role = program.role(loader)
+        evidence = program.reads_files(loader)
+        if role == "eval" or evidence is None:
+            continue
+        also: tuple[tuple[Scope, At], ...] = ()
+        if isinstance(evidence, str):
+            why = f"`{evidence.rpartition('.')[2]}` reads and decodes a file for every item"
+        else:
+            why = f"its dataset calls `{_short(evidence.names)}` for every item"
+            also = ((evidence.site.scope, evidence.site.at),)
+        yield Report(
+            loader.scope,
+            loader.at,
+            f"this training loader loads in the main process (`num_workers=0`), and {why}: the step waits for all of it",
+            help="pass `num_workers` (start with a few, at most the cores you have; `dlcheck run` tells how many pay off)",
+            confidence="high" if loader.workers == "none" and role == "train" else "low",
+            also=also,
+        )
+
+
+def _short(names: tuple[str, ...]) -> str:
+    return (names[0] if names else "").removeprefix("builtins.")
+
+
+RULE = Rule(
+    code="DLC203",
+    name="no-workers",
+    severity="warning",
+    check=check,
+    page=__doc__ or "",
+    causes=("main",),
+    found=(
+        """
+        from PIL import Image
+        from torch.utils.data import DataLoader, Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+            def __getitem__(self, index):
+                return Image.open(self.paths[index]).convert("RGB")
+
+        def train(model, optimizer, paths):
+            loader = DataLoader(Photos(paths), batch_size=32, shuffle=True)  # <- DLC203
+            for images in loader:
+                model(images).backward()
+                optimizer.step()
+        """,
+        """
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import ImageFolder
+
+        train_loader = DataLoader(ImageFolder("train"), batch_size=32, shuffle=True, num_workers=0)  # <- DLC203
+        """,
+        """
+        # file: data.py
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        def read(path):
+            return np.load(path)
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, i):
+                return read(self.files[i])
+        # file: train.py
+        from torch.utils.data import DataLoader
+        from data import Arrays
+
+        def main(files):
+            train_loader = DataLoader(Arrays(files), batch_size=32)  # <- DLC203
+        """,
+        """
+        import lightning as L
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import ImageFolder
+
+        class Data(L.LightningDataModule):
+            def train_dataloader(self):
+                return DataLoader(ImageFolder("train"), shuffle=True)  # <- DLC203
+        """,
+    ),
+    clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset
+
+        train_loader = DataLoader(TensorDataset(torch.zeros(10)), shuffle=True)
+        """,
+        """
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import MNIST
+
+        train_loader = DataLoader(MNIST("data"), batch_size=32, shuffle=True)
+        """,
+        """
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import ImageFolder
+
+        def loaders(args):
+            train_loader = DataLoader(ImageFolder("train"), num_workers=args.workers)
+            val_loader = DataLoader(ImageFolder("val"), num_workers=0)
+            return train_loader, val_loader
+        """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Numbers(Dataset):
+            def __init__(self, path):
+                with open(path) as f:
+                    self.rows = [float(line) for line in f]
+            def __getitem__(self, i):
+                return self.rows[i]
+
+        train_loader = DataLoader(Numbers("a.txt"), shuffle=True)
+        """,
+    ),
+)

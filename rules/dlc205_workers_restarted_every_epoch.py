@@ -1,0 +1,232 @@
+"""The workers of a training loader are stopped and started again in every epoch.
+
+Without `persistent_workers=True` each `for batch in loader` starts new workers: a fork (or, from Python 3.14 on Linux and
+always on macOS and Windows, an import of torch and a copy of the whole dataset per worker), an empty prefetch queue, and
+everything that a worker cached is lost. Source: documentation of `DataLoader(persistent_workers=)`; torch issue 15849.
+
+**Found:** a training loader whose worker count is known to be above 0, consumed in an epoch loop that is seen, with
+`persistent_workers` left out or `False`; and an evaluation loader that is consumed from inside the training loop.
+
+**Left alone:** programs that change the dataset between epochs (persistent workers would never see the change);
+endless samplers; loaders that are built anew anyway. Evaluation loaders, epochs of a framework, and counts that are not
+known are reported with low confidence.
+
+**Cure:** `persistent_workers=True`; where the count may be 0, `persistent_workers=num_workers > 0` (0 workers with `True` is an
+error). **Versions:** torch 1.7 and later.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import Attr, Name
+from dlcheck.lint.finding import Confidence
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.loaders import Loader
+from dlcheck.program.program import Program
+from dlcheck.program.values import Absent, Known, Made
+
+
+def check(program: Program) -> Iterator[Report]:
+    for loader in program.loaders:
+        persistent = loader.arg("persistent_workers")
+        if not all(isinstance(v, Absent) or (isinstance(v, Known) and not v.value) for v in persistent):
+            continue
+        if loader.workers not in ("some", "unknown") or not program.uses_of[loader]:
+            continue
+        confidence = _confidence(program, loader)
+        if confidence is None or endless(program, loader) or changed_between_epochs(program, loader):
+            continue
+        certain = loader.workers == "some" and not any(
+            isinstance(v, Known) and v.by_default for v in loader.arg("num_workers")
+        )
+        value = "True" if certain else "num_workers > 0"
+        yield Report(
+            loader.scope,
+            loader.at,
+            "the workers of this loader are started again in every epoch, each time with an empty queue: "
+            f"pass `persistent_workers={value}`",
+            help=f"pass `persistent_workers={value}`: the workers, and what they cache, live on between epochs",
+            confidence=confidence,
+        )
+
+
+def _confidence(program: Program, loader: Loader) -> Confidence | None:
+    repeated = program.is_repeated(loader)
+    hooked = any(use.kind == "hook" for use in program.uses_of[loader])
+    if not repeated:
+        return "low" if hooked else None
+    if loader.workers != "some":
+        return "low"
+    if program.role(loader) == "train":
+        return "high"
+    return "high" if _inside_training_loop(program, loader) else "low"
+
+
+def _inside_training_loop(program: Program, loader: Loader) -> bool:
+    """The loader is consumed again and again while another one is being consumed."""
+    loops = {use.inner for other in program.loaders if other is not loader for use in program.uses_of[other]}
+    loops.discard(None)
+    return any(
+        program.consumption.epoch_loops(use, loader) & loops
+        for use in program.uses_of[loader]
+        if use.kind == "for"
+    )
+
+
+def endless(program: Program, loader: Loader) -> bool:
+    """The sampler never ends, so that there is one epoch only."""
+    for name in ("sampler", "batch_sampler"):
+        for value in loader.arg(name):
+            if isinstance(value, Made) and not isinstance(value.what, str) and value.what.kind == "class":
+                method = program.evaluator.method(value.what, "__iter__")
+                if method is not None and any(
+                    loop.kind == "while" and any(_inside(block, loop.inner) for _, block in method.yields)
+                    for loop in method.loops
+                ):
+                    return True
+            elif isinstance(value, Made) and isinstance(value.what, str) and "nfinite" in value.what:
+                return True
+    return False
+
+
+def _inside(block: object, outer: object) -> bool:
+    return block is not None and outer in block.chain()  # type: ignore[attr-defined]
+
+
+def changed_between_epochs(program: Program, loader: Loader) -> bool:
+    """The main process changes the dataset between epochs: new workers are how the change reaches them."""
+    datasets = set(loader.datasets)
+    calls = {id(d.call) for d in datasets if isinstance(d, Made)}
+    loops = {loop for use in program.uses_of[loader] for loop in program.consumption.epoch_loops(use, loader)}
+    if not loops:
+        return False
+    for scope in program.scopes():
+        for store in scope.stores:
+            if store.block is None or not loops & set(store.block.chain()):
+                continue
+            if isinstance(store.base, (Name, Attr)) and store.attr is not None:
+                if any(isinstance(v, Made) and id(v.call) in calls for v in program.values(store.base, scope)):
+                    return True
+        for site in scope.calls:
+            func = site.call.func
+            if not isinstance(func, Attr) or site.block is None or not loops & set(site.block.chain()):
+                continue
+            for value in program.values(func.base, scope):
+                if isinstance(value, Made) and id(value.call) in calls and not isinstance(value.what, str):
+                    method = program.evaluator.method(value.what, func.attr)
+                    if method is not None and method.stores and func.attr not in ("__getitem__", "__len__"):
+                        return True
+    return False
+
+
+RULE = Rule(
+    code="DLC205",
+    name="workers-restarted-every-epoch",
+    severity="info",
+    check=check,
+    page=__doc__ or "",
+    causes=("startup",),
+    found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model, optimizer):
+            loader = DataLoader(dataset, batch_size=32, shuffle=True, num_workers=4)  # <- DLC205
+            for epoch in range(100):
+                for x, y in loader:
+                    model(x).backward()
+                    optimizer.step()
+        """,
+        """
+        import argparse
+        from torch.utils.data import DataLoader
+
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--workers", default=8, type=int)
+        parser.add_argument("--epochs", default=90, type=int)
+        args = parser.parse_args()
+
+        def train(loader, model):
+            for x, y in loader:
+                model(x).backward()
+
+        def main(dataset, model):
+            train_loader = DataLoader(dataset, num_workers=args.workers)  # <- DLC205
+            for epoch in range(args.epochs):
+                train(train_loader, model)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model, optimizer):
+            kwargs = {"num_workers": 1, "pin_memory": True} if torch.cuda.is_available() else {}
+            train_loader = DataLoader(dataset, batch_size=8, **kwargs)  # <- DLC205
+            for epoch in range(10):
+                for x in train_loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def validate(model, val_loader):
+            for x in val_loader:
+                model(x)
+
+        def main(train, val, model):
+            train_loader = DataLoader(train, num_workers=4, persistent_workers=True)
+            val_loader = DataLoader(val, num_workers=4)  # <- DLC205
+            for epoch in range(10):
+                for step, x in enumerate(train_loader):
+                    model(x).backward()
+                    if step % 100 == 0:
+                        validate(model, val_loader)
+        """,
+    ),
+    clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, num_workers=4, persistent_workers=True)
+            for epoch in range(100):
+                for x, y in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, num_workers=4)
+            for x, y in loader:
+                model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Curriculum(Dataset):
+            def __init__(self):
+                self.level = 0
+            def set_level(self, level):
+                self.level = level
+            def __getitem__(self, i):
+                return i + self.level
+
+        def main(model):
+            dataset = Curriculum()
+            loader = DataLoader(dataset, num_workers=4)
+            for epoch in range(100):
+                dataset.set_level(epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model):
+            for fold in range(5):
+                loader = DataLoader(dataset, num_workers=4)
+                for x in loader:
+                    model(x).backward()
+        """,
+    ),
+)
