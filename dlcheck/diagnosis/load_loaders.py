@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlcheck.diagnosis.load_files import Event, ProcessLog
-from dlcheck.diagnosis.load_samples import sample_times
+from dlcheck.diagnosis.load_sample_times import sample_times
 from dlcheck.diagnosis.timeline import Batch, Cost, Epoch, IteratorLife, LoaderLife, Site, WorkerLife
 from dlcheck.probe import recording as k
 
@@ -318,7 +318,7 @@ def _worker_life(worker: _Worker, exits: dict[int, int]) -> WorkerLife:
         if event.serial == 0:
             first.setdefault(event.kind, event.t)
             last = event if event.kind in _STAGES else last
-    code = exits.get(line.get("pid", 0), 0)
+    code = exits.get(line.get("pid", 0))
     return WorkerLife(
         worker=line.get("worker", 0),
         pid=line.get("pid", 0),
@@ -333,5 +333,6 @@ def _worker_life(worker: _Worker, exits: dict[int, int]) -> WorkerLife:
         last_idx=last.idx
         if last is not None and last.kind >= k.FETCH and last.kind != k.WORKER_END
         else None,
-        exit_signal=-code if code < 0 else None,
+        exit_signal=-code if code is not None and code < 0 else None,
+        exit_code=code,
     )

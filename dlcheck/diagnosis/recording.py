@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dlcheck.diagnosis.load_files import ProcessLog, read_manifest, read_processes
+from dlcheck.diagnosis.load_incidents import load_incidents
 from dlcheck.diagnosis.load_loaders import load_loaders
+from dlcheck.diagnosis.load_stacks import load_stacks
+from dlcheck.diagnosis.load_system import load_machine, load_processes
 from dlcheck.diagnosis.timeline import Timeline
 
 
@@ -26,14 +29,23 @@ def load(path: Path) -> Timeline:
         for line in log.said("trouble"):
             notes.append(f"the probe failed in process {log.pid} ({line.get('hook')}): {line.get('error')}")
     begin, end = _span(manifest, logs)
+    loaders = load_loaders(logs, notes)
+    stacks = load_stacks(path, loaders, notes)
+    processes, machine = load_processes(path, notes), load_machine(path, notes)
+    incidents = load_incidents(path, logs, loaders, end, notes)
     return Timeline(
         begin=begin,
         end=end,
         command=tuple(map(str, manifest.get("command") or ())),
         exit_code=manifest.get("exit_code"),
         environment=_environment(manifest, logs),
-        loaders=load_loaders(logs, notes),
+        loaders=loaders,
+        processes=processes,
+        machine=machine,
+        stacks=stacks,
+        incidents=incidents,
         notes=tuple(dict.fromkeys(notes)),
+        overhead=dict(manifest.get("overhead") or {}),
     )
 
 

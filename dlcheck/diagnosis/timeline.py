@@ -91,6 +91,7 @@ class WorkerLife:
     last_stage: str = ""
     last_idx: int | None = None
     exit_signal: int | None = None
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

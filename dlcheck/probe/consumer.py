@@ -114,7 +114,8 @@ def _ended(iterator: Any, state: IteratorState, error: BaseException) -> None:
         t = now()
         emit(STOP if isinstance(error, StopIteration) else ERROR, state.serial, 0, t, state.asked)
         file = journal.events()
-        if file is not None:
+        # A Ctrl-C does not answer the loop: a hang that is ended by it remains one.
+        if file is not None and isinstance(error, Exception):
             file.progress(state.asked, t)
         if not isinstance(error, StopIteration):
             strip_traceback(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -9,10 +10,17 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dlcheck.probe.environment import describe_environment
+from dlcheck.probe.monitor import Monitor
 from dlcheck.probe.recording import ENV_RECORDING, VERSION
+from dlcheck.probe.signals import forwarding
 
+_NOTHING_SEEN = (
+    "no process of the command imported torch.utils.data under the probe "
+    "(python -I, -E and -S, and an environment without PYTHONPATH, keep it out)"
+)
 INJECT = Path(__file__).parent / "inject"
 
 
@@ -30,12 +38,20 @@ def python_command(argv: list[str]) -> list[str]:
     return [sys.executable, *argv]
 
 
-def run(command: list[str], recording: Path) -> RunResult:
-    """Run ``command`` as a child process under the probe and return when it has ended."""
+def run(command: list[str], recording: Path, *, sample_stacks: bool = True) -> RunResult:
+    """Run ``command`` as a child process under the probe, and return when it has ended.
+
+    Standard streams, terminal, working directory and process group are the command's own. Signals are treated
+    as ``dlcheck.probe.signals.forwarding`` says. ``recording`` is made if need be. Raises OSError when the
+    command cannot be started, as ``subprocess.Popen`` does, and FileExistsError when the directory holds a
+    recording already.
+    """
     recording = recording.absolute()
+    if (recording / "recording.json").exists():
+        raise FileExistsError(f"{recording} holds a recording already")
     for name in ("events", "samples", "stacks"):
         (recording / name).mkdir(parents=True, exist_ok=True)
-    manifest = {
+    manifest: dict[str, Any] = {
         "version": VERSION,
         "command": command,
         "directory": str(Path.cwd()),
@@ -44,11 +60,32 @@ def run(command: list[str], recording: Path) -> RunResult:
         "environment": describe_environment(),
     }
     _write(recording, manifest)
-    child = subprocess.Popen(command, env=_child_environment(recording))
-    code = child.wait()
-    manifest |= {"end": time.monotonic_ns(), "end_wall_s": time.time(), "exit_code": code, "pid": child.pid}
+    with forwarding() as (in_child, watch):
+        child = subprocess.Popen(command, env=_child_environment(recording), preexec_fn=in_child)
+        watch(child.pid)
+        monitor = Monitor(recording, child.pid, sample_stacks)
+        monitor.start()
+        code = child.wait()
+        end, end_wall_s = time.monotonic_ns(), time.time()
+        cost = monitor.stop()
+    notes = _notes(recording, monitor.notes)
+    manifest |= {
+        "end": end,
+        "end_wall_s": end_wall_s,
+        "exit_code": code,
+        "pid": child.pid,
+        "overhead": cost,
+        "notes": notes,
+    }
     _write(recording, manifest)
-    return RunResult(code, recording, ())
+    return RunResult(code, recording, tuple(notes))
+
+
+def _notes(recording: Path, notes: list[str]) -> list[str]:
+    with contextlib.suppress(OSError):
+        if not any((recording / "events").iterdir()):
+            return [*notes, _NOTHING_SEEN]
+    return notes
 
 
 def _child_environment(recording: Path) -> dict[str, str]:
@@ -59,7 +96,9 @@ def _child_environment(recording: Path) -> dict[str, str]:
     return environment
 
 
-def _write(recording: Path, manifest: dict[str, object]) -> None:
-    temporary = recording / "recording.json.new"
-    temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-    temporary.replace(recording / "recording.json")
+def _write(recording: Path, manifest: dict[str, Any]) -> None:
+    # The user's program may have removed the directory, or filled the disk: its exit status matters more.
+    with contextlib.suppress(OSError):
+        temporary = recording / "recording.json.new"
+        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        temporary.replace(recording / "recording.json")

@@ -36,6 +36,9 @@ UNKNOWN = 2**64 - 1
 
 ENV_RECORDING = "DLCHECK_RECORDING"
 
+HANG_S = 10.0
+"""A loop that has waited for one batch for this long is looked at, and is a hang if it never gets it."""
+
 PAGE_BYTES = 4096
 MAX_PAGES = 16384
 RECORD = struct.Struct("<IIQQQ")

@@ -1,0 +1,127 @@
+"""Stack samples:
+
+the windows of py-spy and the samples taken inside workers, cut to what the user's code did.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dlcheck.diagnosis.load_files import read_lines
+from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, Site, StackSample
+
+_MOST_BYTES = 64_000_000
+_PROBE = re.compile(r"[/\\]dlcheck[/\\]probe[/\\]")
+_WORKER_LOOP = "_worker_loop"
+_WAITING = frozenset(("wait", "select", "poll", "_poll", "accept", "recv", "_recv", "acquire", "sleep"))
+
+
+def load_stacks(
+    recording: Path, loaders: tuple[LoaderLife, ...], notes: list[str]
+) -> tuple[StackSample, ...]:
+    """All stack samples, in order of time.
+
+    A worker's stack begins below torch's ``_worker_loop``; the probe's own frames are left out. py-spy does
+    not say which samples of a window were idle: a sample is taken to be idle when its thread was blocked for
+    most of the stage (fetch, collate) that it lies in, or when it lies in none and waits in a queue or a
+    selector.
+    """
+    stages = _Stages(loaders)
+    samples: list[StackSample] = []
+    for path in sorted((recording / "stacks").glob("*")):
+        try:
+            if path.name.startswith("window-"):
+                samples += _window(path, stages)
+            elif path.name.startswith("inside-"):
+                samples += _inside(path, stages, notes)
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            notes.append(f"{path.name} is damaged ({type(error).__name__}): its stack samples are left out")
+    return tuple(sorted(samples, key=lambda sample: sample.t))
+
+
+def user_frames(frames: Iterable[tuple[str, int, str]]) -> tuple[Site, ...]:
+    """A stack, innermost last: of a worker what lies below its loop, without the probe's frames."""
+    sites: list[Site] = []
+    for file, line, function in frames:
+        if function.rpartition(".")[2] == _WORKER_LOOP:
+            sites.clear()
+        elif not _PROBE.search(file):
+            sites.append(Site(file, line, function))
+    return tuple(sites)
+
+
+def _window(path: Path, stages: _Stages) -> Iterator[StackSample]:
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError("too large")
+    table = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    frames = [(str(file), int(line), str(function)) for file, line, function in table["frames"]]
+    stacks = [user_frames(frames[number] for number in stack) for stack in table["stacks"]]
+    for t, pid, _, thread, stack, weight in table["samples"]:
+        sites = stacks[stack]
+        if sites:
+            idle = stages.idle(pid, t, sites)
+            yield StackSample(int(t), int(pid), str(table["threads"][thread]), idle, sites, int(weight))
+
+
+def _inside(path: Path, stages: _Stages, notes: list[str]) -> Iterator[StackSample]:
+    pid = int(path.name.split("-")[1])
+    for line in read_lines(path, notes):
+        sites = user_frames(tuple(frame) for frame in line["frames"])
+        if sites:
+            idle = stages.idle(pid, line["t"], sites) if line["idle"] is None else bool(line["idle"])
+            yield StackSample(int(line["t"]), pid, "MainThread", idle, sites, int(line["weight_ns"]))
+
+
+class _Stages:
+    """The fetches and collates of each process, to look up which one a moment lies in."""
+
+    def __init__(self, loaders: tuple[LoaderLife, ...]) -> None:
+        spans: dict[int, list[tuple[int, int, bool]]] = {}
+        for loader in loaders:
+            for iterator in loader.iterators:
+                pids = {worker.worker: worker.pid for worker in iterator.workers}
+                for epoch in iterator.epochs:
+                    for batch in epoch.batches:
+                        pid = iterator.pid if batch.worker is None else pids.get(batch.worker, 0)
+                        spans.setdefault(pid, []).extend(_spans(batch))
+        self._spans = {pid: sorted(own) for pid, own in spans.items()}
+        self._begins = {pid: [begin for begin, _, _ in own] for pid, own in self._spans.items()}
+
+    def idle(self, pid: int, t: int, sites: tuple[Site, ...]) -> bool:
+        position = bisect_right(self._begins.get(pid, []), t) - 1
+        if position >= 0:
+            _, end, blocked = self._spans[pid][position]
+            if t < end:
+                return blocked
+        return sites[-1].function.rpartition(".")[2] in _WAITING
+
+
+def _spans(batch: Batch) -> Iterator[tuple[int, int, bool]]:
+    for begin, end, cost in (
+        (batch.fetch_begin, batch.collate_begin, batch.fetch),
+        (batch.collate_begin, batch.collate_end, batch.collate),
+    ):
+        if begin is not None and end is not None:
+            yield begin, end, _mostly_blocked(cost)
+
+
+def _mostly_blocked(cost: Cost | None) -> bool:
+    return cost is not None and cost.blocked_ns is not None and 2 * cost.blocked_ns > cost.wall_ns
+
+
+def read_dump(path: Path) -> dict[str, Any]:
+    """One look at a loop that waits:
+
+    see ``dlcheck.probe.hangs``. Raises OSError or ValueError when damaged.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError("too large")
+    look = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    if not isinstance(look, dict) or not isinstance(look.get("dumps"), dict):
+        raise ValueError("not a look")
+    return look

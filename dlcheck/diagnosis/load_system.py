@@ -1,0 +1,32 @@
+"""What the operating system said of the processes and of the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dlcheck.diagnosis.load_files import read_lines
+from dlcheck.diagnosis.timeline import MachineSample, ProcessSample
+
+_PROCESS_FIELDS = 16
+_MACHINE_FIELDS = 7
+
+
+def load_processes(recording: Path, notes: list[str]) -> tuple[ProcessSample, ...]:
+    """The samples of all processes, in order of time."""
+    rows = _rows(recording / "samples" / "processes.jsonl", _PROCESS_FIELDS, notes)
+    return tuple(ProcessSample(*row) for row in rows)
+
+
+def load_machine(recording: Path, notes: list[str]) -> tuple[MachineSample, ...]:
+    """The samples of the host and the control group, in order of time."""
+    rows = _rows(recording / "samples" / "machine.jsonl", _MACHINE_FIELDS, notes)
+    return tuple(MachineSample(*row) for row in rows if row[2] is not None)
+
+
+def _rows(path: Path, fields: int, notes: list[str]) -> list[list[Any]]:
+    if not path.exists():
+        notes.append(f"{path.name} is missing: counters are not known")
+        return []
+    rows = [row for row in read_lines(path, notes) if isinstance(row, list) and len(row) == fields]
+    return sorted((row for row in rows if isinstance(row[0], int)), key=lambda row: row[0])

@@ -1,0 +1,83 @@
+"""Samples the counters of the run's processes and of the machine, within a budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from dlcheck.probe.environment import cgroup_path
+from dlcheck.probe.procfs import sample_machine, sample_process
+
+_PERIOD_S = 0.5
+_BUDGET = 0.01
+_MEMORY_AGES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+_MEMORY_PERIOD_S = 30.0
+_MEMORY_BUDGET = 0.005
+_MOST_BYTES = 256_000_000
+
+
+class Counters:
+    """Appends to samples/*.jsonl.
+
+    Reading USS and PSS is slow on large processes: early, then rarely, one at a time.
+    """
+
+    def __init__(self, recording: Path, root: int) -> None:
+        self._processes = (recording / "samples" / "processes.jsonl").open("a", encoding="utf-8")
+        self._machine = (recording / "samples" / "machine.jsonl").open("a", encoding="utf-8")
+        self._groups = cgroup_path("cpu", root), cgroup_path("memory", root)
+        self._begun = time.monotonic()
+        self._seen: dict[int, float] = {}
+        self._memory_due: dict[int, float] = {}
+        self._memory_spent_s = 0.0
+        self._written = 0
+        self._due = 0.0
+        self.samples = 0
+
+    def tick(self, pids: Iterable[int]) -> None:
+        """Sample the processes ``pids``, if it is time to."""
+        begun = time.monotonic()
+        if begun < self._due or self._written > _MOST_BYTES:
+            return
+        current = set(pids)
+        for pid in self._seen.keys() - current:
+            del self._seen[pid], self._memory_due[pid]
+        for pid in current - self._seen.keys():
+            self._seen[pid], self._memory_due[pid] = begun, begun + _MEMORY_AGES_S[0]
+        cpu = time.thread_time()
+        memory_pid = self._memory_turn(begun)
+        for pid in current - {memory_pid}:
+            self._write(self._processes, sample_process(pid, with_memory=False))
+        self._write(self._machine, sample_machine(*self._groups))
+        self._due = begun + max(_PERIOD_S, (time.thread_time() - cpu) / _BUDGET)
+        if memory_pid is not None:
+            cpu = time.thread_time()
+            self._write(self._processes, sample_process(memory_pid, with_memory=True))
+            self._memory_spent_s += time.thread_time() - cpu
+        self.samples += 1
+
+    def close(self) -> None:
+        """Close the files."""
+        self._processes.close()
+        self._machine.close()
+
+    def _memory_turn(self, now: float) -> int | None:
+        """The process whose memory is to be read closely now: the one that has been due for longest."""
+        if self._memory_spent_s > _MEMORY_BUDGET * (now - self._begun) + 0.05:
+            return None
+        due = [(at, pid) for pid, at in self._memory_due.items() if at <= now]
+        if not due:
+            return None
+        pid = min(due)[1]
+        age = now - self._seen[pid]
+        following = next((wanted - age for wanted in _MEMORY_AGES_S if wanted > age), _MEMORY_PERIOD_S)
+        self._memory_due[pid] = now + following
+        return pid
+
+    def _write(self, file: Any, sample: list[Any] | None) -> None:
+        if sample is not None:
+            self._written += file.write(json.dumps([time.monotonic_ns(), *sample]) + "\n")
+            file.flush()

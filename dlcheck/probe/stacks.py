@@ -1,0 +1,124 @@
+"""Samples the stacks of training processes and their workers with py-spy, in windows, within a budget."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from dlcheck.probe.chrometrace import compact
+from dlcheck.probe.pyspy import die_with_parent
+from dlcheck.probe.roster import TrainingProcess
+
+_BUDGET = 0.03
+_FIRST_RATE = 20.0
+_RATES = (1.0, 25.0)
+_WINDOWS_S = (3, 5, 10, 20, 30)
+_MOST_BYTES = 64_000_000
+_MOST_WINDOW_BYTES = 128_000_000
+
+
+@dataclass
+class _Window:
+    """py-spy at work on one training process and its children."""
+
+    child: subprocess.Popen[bytes]
+    output: Path
+    begun_ns: int
+    rate: float
+    trainer: int
+
+
+class Stacks:
+    """Runs one window of py-spy after the other for each training process, at a rate that its own cost
+    decides.
+
+    A window is written by py-spy when it ends, so that one that is cut short by the end of the run is kept
+    too. The processes that have ended since are in it.
+    """
+
+    def __init__(self, executable: str, recording: Path) -> None:
+        self._executable = executable
+        self._directory = recording / "stacks"
+        self._windows: dict[int, _Window] = {}
+        self._rate: dict[int, float] = {}
+        self._count: dict[int, int] = {}
+        self._failures = 0
+        self._written = 0
+        self.cpu_s = 0.0
+        self.windows = 0
+
+    def tick(self, trainers: list[TrainingProcess]) -> None:
+        """Collect the windows that have ended, and begin new ones."""
+        for pid, window in list(self._windows.items()):
+            if window.child.returncode is None:
+                self._collect(pid, window, block=False)
+        if self._failures < 5 and self._written < _MOST_BYTES:
+            for trainer in trainers:
+                if trainer.pid not in self._windows and trainer.is_running():
+                    self._begin(trainer.pid, len(trainers))
+
+    def close(self) -> None:
+        """End the windows that still run, and keep what they have."""
+        for window in self._windows.values():
+            window.child.send_signal(2)
+        for pid, window in list(self._windows.items()):
+            self._collect(pid, window, block=True)
+
+    def _begin(self, pid: int, trainers: int) -> None:
+        count = self._count[pid] = self._count.get(pid, -1) + 1
+        rate = self._rate.setdefault(pid, max(_RATES[0], _FIRST_RATE / (2 + trainers)))
+        seconds = _WINDOWS_S[min(count, len(_WINDOWS_S) - 1)]
+        output = self._directory / f"window-{pid}-{count}.raw"
+        command = [self._executable, "record", "--pid", str(pid), "-s", "-i", "-t", "-f", "chrometrace"]
+        command += ["-r", str(round(rate)), "-d", str(seconds), "-o", str(output)]
+        begun = time.monotonic_ns()
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=die_with_parent(),
+                start_new_session=True,
+            )
+        except OSError:
+            self._failures += 1
+            return
+        self._windows[pid] = _Window(child, output, begun, rate, pid)
+
+    def _collect(self, pid: int, window: _Window, block: bool) -> None:
+        try:
+            ended, status, usage = os.wait4(window.child.pid, 0 if block else os.WNOHANG)
+        except ChildProcessError:
+            ended, status, usage = window.child.pid, 1, None
+        if not ended:
+            return
+        window.child.returncode = os.waitstatus_to_exitcode(status)
+        del self._windows[pid]
+        end = time.monotonic_ns()
+        if usage is not None:
+            spent = usage.ru_utime + usage.ru_stime
+            self.cpu_s += spent
+            share = spent / max(0.1, (end - window.begun_ns) / 1e9) / _BUDGET * max(1, len(self._count))
+            self._rate[pid] = min(_RATES[1], max(_RATES[0], window.rate / max(share, 0.25)))
+        if not self._keep(window, end):
+            self._failures += 1
+
+    def _keep(self, window: _Window, end_ns: int) -> bool:
+        try:
+            if window.output.stat().st_size > _MOST_WINDOW_BYTES:
+                return False
+            with window.output.open(encoding="utf-8", errors="replace") as file:
+                table = compact(json.load(file), window.begun_ns, end_ns, int(1e9 / round(window.rate)))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        finally:
+            window.output.unlink(missing_ok=True)
+        text = json.dumps({"trainer": window.trainer, "rate": round(window.rate), **table})
+        self._written += window.output.with_suffix(".json").write_text(text, encoding="utf-8")
+        self.windows += 1
+        return True
