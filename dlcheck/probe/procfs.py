@@ -76,7 +76,7 @@ def sample_process(pid: int, with_memory: bool) -> list[Any] | None:
     resident.
     """
     stat = read_stat(pid)
-    if stat is None or stat.state in "ZX":
+    if stat is None or stat.state in "ZX" or not stat.rss_bytes:
         return None
     memory = read_fields(Path(f"/proc/{pid}/smaps_rollup")) if with_memory else {}
     unique = memory.get("Private_Clean", 0) + memory.get("Private_Dirty", 0) if memory else None
