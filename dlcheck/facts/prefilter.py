@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 _MENTIONS = re.compile(
     rb"torch\.utils\.data|DataLoader|IterableDataset|[Dd]ataloader|__getitem__|DistributedSampler|stateful_dataloader"
     rb"|torch\.utils import data|Dataset\)|torch_geometric"
 )
 _BUILDS_LOADER = re.compile(rb"Loader\s*\(|[lL]oader_?(?:class|cls)|data_?loader")
-_IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*([^\n]*)|import[ \t]+([^\n]+))", re.MULTILINE)
+_DEFINITIONS = re.compile(rb"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
+_IMPORTS = re.compile(
+    rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(?:\(([^)]*)\)|([^\n(]*))|import[ \t]+([^\n]+))", re.MULTILINE
+)
 
 
 def mentions_data_loading(source: bytes) -> bool:
@@ -25,22 +27,28 @@ def may_build_loader(source: bytes) -> bool:
     return _BUILDS_LOADER.search(source) is not None
 
 
-def imported_modules(source: bytes, stems: Iterable[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """The (module, names) of the import statements that name one of the given last parts of a module's path.
+def names_that_load(source: bytes) -> set[str]:
+    """The module-level functions and classes whose text speaks of loaders: what an importer may get a loader from."""
+    starts = list(_DEFINITIONS.finditer(source))
+    ends = [match.start() for match in starts[1:]] + [len(source)] * bool(starts)
+    return {
+        match.group(1).decode("utf-8", "replace")
+        for match, end in zip(starts, ends, strict=True)
+        if _BUILDS_LOADER.search(source, match.start(), end)
+    }
 
-    ``module`` keeps its leading dots.
+
+def imports(source: bytes) -> list[tuple[str, tuple[str, ...]]]:
+    """The (module, names) of the import statements of a file, by a look at its lines. ``module`` keeps its leading dots.
+
+    ``import a.b`` has no names. Names on continued lines are found up to the closing parenthesis.
     """
-    wanted = set(stems)
     out: list[tuple[str, tuple[str, ...]]] = []
     for match in _IMPORTS.finditer(source):
-        module, names, plain = (part.decode("utf-8", "replace") if part else "" for part in match.groups())
+        module, inside, listed, plain = (part.decode("utf-8", "replace") if part else "" for part in match.groups())
         if plain:
-            for piece in plain.split(","):
-                name = piece.split(" as ")[0].strip()
-                if name.rpartition(".")[2] in wanted:
-                    out.append((name, ()))
+            out += [(piece.split(" as ")[0].strip(), ()) for piece in plain.split(",")]
             continue
-        bound = tuple(n.split(" as ")[0].strip(" ()\\\r") for n in names.split("#")[0].split(","))
-        if module.rpartition(".")[2] in wanted or any(n in wanted for n in bound):
-            out.append((module, bound))
+        pieces = re.sub(r"#[^\n]*", "", inside or listed).replace("\\", " ").split(",")
+        out.append((module, tuple(name for piece in pieces if (name := piece.split(" as ")[0].strip()))))
     return out

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dlcheck.facts.prefilter import imported_modules, may_build_loader, mentions_data_loading
+from dlcheck.facts.prefilter import imports, may_build_loader, mentions_data_loading, names_that_load
 from dlcheck.lint.discovery import given_files, project_files, project_root
 from dlcheck.lint.finding import Finding
+
+if TYPE_CHECKING:
+    from dlcheck.facts.model import FileFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,25 +111,35 @@ def _check_project(
 
 
 def _seeds(everything: set[str], read: _Sources) -> list[str]:
-    """The files to start from: those that mention datasets or loaders, and those that import a file that builds loaders."""
+    """The files to start from: those that mention datasets or loaders, and those that import what builds loaders."""
     from dlcheck.program.project import Project
 
     seeds = {name for name in everything if mentions_data_loading(read(name))}
-    building = {name for name in seeds if may_build_loader(read(name))}
-    finder = Project(everything, lambda _: (_ for _ in ()).throw(LookupError))
+    # What may hand out a loader, by file: names of its own, or names that it passes on.
+    giving = {name: names_that_load(read(name)) for name in seeds if may_build_loader(read(name))}
+    finder = Project(everything, _no_facts)
     for _ in range(2):
-        stems = {_stem(name) for name in building}
-        added: set[str] = set()
-        for name in everything - seeds:
-            for module, bound in imported_modules(read(name), stems):
-                if any(target in building for target in finder.targets(module, bound, name)):
-                    added.add(name)
-                    break
-        if not added:
+        wanted = {text for names in giving.values() for text in names}
+        stems = {_stem(name) for name in giving}
+        passed: dict[str, set[str]] = {}
+        for name in sorted(everything - seeds):
+            for module, bound in imports(read(name)):
+                taken = {text for text in bound if text in wanted or text == "*"}
+                if not taken and module.rpartition(".")[2] not in stems and not stems & set(bound):
+                    continue
+                if bound and not taken and not stems & set(bound):
+                    continue
+                if any(target in giving for target in finder.targets(module, bound, name)):
+                    passed.setdefault(name, set()).update(taken)
+        if not passed:
             break
-        seeds |= added
-        building = added
+        seeds |= passed.keys()
+        giving = passed
     return sorted(seeds)
+
+
+def _no_facts(path: str) -> FileFacts:
+    raise LookupError(path)
 
 
 def _stem(name: str) -> str:

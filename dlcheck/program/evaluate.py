@@ -55,7 +55,6 @@ if TYPE_CHECKING:
     from dlcheck.program.project import Module, Project
 
 _DEEPEST = 40
-_MOST_STEPS = 3000
 _MOST_VALUES = 12
 
 _SAME_AS_ARGUMENT = {
@@ -77,11 +76,10 @@ class Evaluator:
         self.project = project
         self._memo: dict[tuple[int, int], Values] = {}
         self._active: set[tuple[int, int]] = set()
-        self._cut = False
-        self._steps = 0
         self._calls_by_name: dict[str, list[CallSite]] = {}
         self._indexed: set[str] = set()
         self._callers: dict[int, tuple[int, list[tuple[CallSite, int]]]] = {}
+        self._subclasses: tuple[int, dict[int, list[Scope]]] = (-1, {})
         self._lineage: dict[int, tuple[Value, ...]] = {}
         self.parser_arguments: list[tuple[CallSite, tuple[str, ...]]] = []
 
@@ -91,29 +89,20 @@ class Evaluator:
         """The possible values of an expression that stands in a scope. Never empty: unknown is a value."""
         key = (id(expr), id(scope))
         done = self._memo.get(key)
-        if done is not None:
-            return done
-        if not self._active:
-            self._steps = 0
-        self._steps += 1
-        if key in self._active or len(self._active) > _DEEPEST or self._steps > _MOST_STEPS:
-            self._cut = True
-            return ()
-        outer_cut, self._cut = self._cut, False
-        self._active.add(key)
-        try:
-            found = self._compute(expr, scope)
-        finally:
-            self._active.discard(key)
-        if len(found) > _MOST_VALUES:
-            found = (*found[:_MOST_VALUES], UNKNOWN)
-        if not found:
-            found = () if self._active else (UNKNOWN,)
-        # An answer that was cut short by a cycle is right only for this question.
-        if not self._cut or not self._active:
-            self._memo[key] = found
-        self._cut = outer_cut or self._cut
-        return found
+        if done is None:
+            if key in self._active:
+                return ()  # a cycle adds nothing to what its other parts give
+            if len(self._active) > _DEEPEST:
+                return (UNKNOWN,)
+            self._active.add(key)
+            try:
+                done = self._compute(expr, scope)
+            finally:
+                self._active.discard(key)
+            if len(done) > _MOST_VALUES:
+                done = (*done[:_MOST_VALUES], UNKNOWN)
+            self._memo[key] = done
+        return done if done or self._active else (UNKNOWN,)
 
     def _compute(self, expr: Expr, scope: Scope) -> Values:
         match expr:
@@ -276,7 +265,6 @@ class Evaluator:
         bindings = module.scope.bindings.get(name, [])
         key = (id(bindings), id(module))
         if key in self._active:
-            self._cut = True
             return ()
         self._active.add(key)
         try:
@@ -355,6 +343,8 @@ class Evaluator:
     # -- who calls ------------------------------------------------------------------------------------------------
 
     def _index(self) -> None:
+        if len(self._indexed) == self.project.count:
+            return
         for module in self.project.loaded:
             if module.path in self._indexed:
                 continue
@@ -415,13 +405,16 @@ class Evaluator:
 
     def subclasses(self, cls: Scope) -> list[Scope]:
         """The classes in the files read so far that derive from a class of the project."""
-        out = []
-        for module in self.project.loaded:
-            for scope in module.scope.descend():
-                if scope.kind == "class" and scope is not cls and scope.node.bases:
-                    if any(isinstance(v, Ref) and v.scope is cls for v in self.lineage(scope)):
-                        out.append(scope)
-        return out
+        if self._subclasses[0] != self.project.count:
+            table: dict[int, list[Scope]] = {}
+            self._subclasses = (self.project.count, table)
+            for module in self.project.loaded:
+                for scope in module.scope.descend():
+                    if scope.kind == "class" and scope.node.bases:
+                        for value in self.lineage(scope)[1:]:
+                            if isinstance(value, Ref):
+                                table.setdefault(id(value.scope), []).append(scope)
+        return self._subclasses[1].get(id(cls), [])
 
     # -- classes --------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from typing import Literal
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted
 from dlcheck.program import names
 from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.paths import walk
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import (
     ABSENT,
@@ -221,13 +222,17 @@ def _could_build(site: CallSite) -> bool:
         while scope is not None:
             for binding in scope.bindings.get(func.id, ()):
                 if binding.kind == "assign" and binding.value is not None:
-                    return "oader" in dotted(binding.value) or not isinstance(binding.value, Name | Attr)
+                    return any("oader" in _last(part) for part in walk(binding.value))
                 if binding.kind == "class":
                     return any("oader" in dotted(base) for base in binding.node.node.bases)
                 if binding.kind == "import":
                     return "oader" in (binding.node.name or "")
             scope = scope.parent
     return False
+
+
+def _last(expr: Expr) -> str:
+    return expr.id if isinstance(expr, Name) else expr.attr if isinstance(expr, Attr) else ""
 
 
 def _loader(evaluator: Evaluator, site: CallSite) -> Loader | None:

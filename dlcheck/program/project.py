@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,7 @@ class Project:
         self.paths = frozenset(paths)
         self._load = load
         self._modules: dict[str, Module | None] = {}
+        self._loaded: list[Module] = []
         self._found: dict[tuple[str, str], str | None] = {}
 
     def module(self, path: str) -> Module | None:
@@ -48,13 +50,20 @@ class Project:
             if path in self.paths:
                 facts = self._load(path)
                 if facts.error is None:
-                    self._modules[path] = Module(path, PurePosixPath(path).stem, facts)
+                    module = Module(path, PurePosixPath(path).stem, facts)
+                    self._modules[path] = module
+                    bisect.insort(self._loaded, module, key=lambda m: m.path)
         return self._modules[path]
 
     @property
     def loaded(self) -> list[Module]:
         """The modules read so far, in order of path."""
-        return [m for _, m in sorted(self._modules.items()) if m is not None]
+        return list(self._loaded)
+
+    @property
+    def count(self) -> int:
+        """How many modules were read so far."""
+        return len(self._loaded)
 
     def find(self, dotted: str, importer: str) -> str | None:
         """The file that ``import dotted`` in the file ``importer`` reads, if it is one of the project's.
