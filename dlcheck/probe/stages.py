@@ -294,7 +294,10 @@ def _attribute_switch(owner: Any, name: str, timed: Any) -> Callable[[bool], Non
     plain = getattr(owner, name)
 
     def switch(on: bool) -> None:
-        setattr(owner, name, timed if on else plain)
+        # Someone else may have put an object of their own there: torchdata does when it restores a state.
+        present = getattr(owner, name)
+        if present is plain or present is timed:
+            setattr(owner, name, timed if on else plain)
 
     return switch
 

@@ -82,7 +82,7 @@ def _observe_index_queue(queue: Any, stages: Stages) -> None:
         if type(item) is tuple:
             stages.idx = item[0]
             stages.received = now()
-        elif item is not None:
+        elif type(item).__name__ == "_ResumeIteration":
             emit(RESUME, 0, 0, now())
         return item
 

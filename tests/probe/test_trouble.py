@@ -23,10 +23,9 @@ def line_of(text: str) -> int:
 
 
 def without_probe_frames(text: str) -> str:
-    """A traceback without the one frame that a wrapper which still runs cannot hide, and without process ids."""
-    text = re.sub(
-        r'^  File "[^"\n]*dlcheck/probe/[^"\n]*", line \d+, in .*\n(?:    .*\n)*', "", text, flags=re.M
-    )
+    """A traceback without the frame of a wrapper that still runs, which cannot be hidden, and process ids."""
+    frame = r'^  File "[^"\n]*dlcheck/probe/[^"\n]*", line \d+, in .*\n(?:    .*\n)*'
+    text = re.sub(frame, "", text, flags=re.MULTILINE)
     return re.sub(r"\b\d{3,}\b", "PID", text)
 
 
