@@ -1,0 +1,75 @@
+"""The wheel alone, in an environment of its own, gives a working command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def run(*command: str | Path, cwd: Path, status: int = 0) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from what the source distribution holds."""
+    folder = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def scripts(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of commands of an environment that holds the wheel and what it asks for."""
+    home = tmp_path_factory.mktemp("environment")
+    venv.create(home, with_pip=True)
+    run(home / "bin" / "python", "-m", "pip", "install", "--quiet", wheel, cwd=home)
+    return home / "bin"
+
+
+def test_wheel_holds_package_and_rules(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"dlcheck"}
+    shipped = {Path(name).name for name in names if name.startswith("dlcheck/rules/")}
+    assert shipped == {rule.name for rule in (ROOT / "rules").glob("*.py")}
+    assert {"dlcheck/py.typed", "dlcheck/probe/inject/sitecustomize.py"} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_version(scripts: Path, tmp_path: Path) -> None:
+    assert run(scripts / "dlcheck", "--version", cwd=tmp_path).startswith("dlcheck ")
+
+
+def test_check_finds_faults_without_torch(scripts: Path, tmp_path: Path) -> None:
+    run(scripts / "python", "-c", "import torch", cwd=tmp_path, status=1)
+    project = ROOT / "fixtures" / "jpeg_classification" / "faulty"
+    output = run(scripts / "dlcheck", "check", "--output-format", "json", project, cwd=tmp_path, status=1)
+    assert {finding["rule"] for finding in json.loads(output)["findings"]} >= {"DLC201", "DLC205"}
+
+
+def test_explain(scripts: Path, tmp_path: Path) -> None:
+    assert "DLC201" in run(scripts / "dlcheck", "explain", "DLC201", cwd=tmp_path)
+
+
+def test_every_module_imports_without_torch(scripts: Path, tmp_path: Path) -> None:
+    script = (
+        "import importlib, pkgutil, dlcheck\n"
+        "for module in pkgutil.walk_packages(dlcheck.__path__, 'dlcheck.'):\n"
+        "    if not module.name.endswith('__main__') and '.inject' not in module.name:\n"
+        "        importlib.import_module(module.name)\n"
+    )
+    run(scripts / "python", "-c", script, cwd=tmp_path)
