@@ -67,16 +67,17 @@ def check_paths(
     ``pyproject.toml``); findings are reported for the given files alone. ``select`` and ``ignore`` hold codes or
     prefixes of codes. Findings of low confidence are left out unless asked for. Nothing that is read is ever run.
     """
-    groups: dict[tuple[Path, bool], list[Path]] = {}
-    for path in given_files(Path(p).absolute() for p in paths):
+    groups: dict[tuple[Path, bool], dict[Path, None]] = {}
+    for path in paths:
+        path = Path(path).absolute()
         home = (root.absolute(), True) if root is not None else project_root(path)
-        groups.setdefault(home, []).append(path)
+        groups.setdefault(home, {}).update(dict.fromkeys(given_files([path])))
     findings: list[Finding] = []
     errors: list[FileError] = []
     sources: dict[str, bytes] = {}
     count = 0
     for (home, marked), files in sorted(groups.items()):
-        result = _check_project(home, marked, files, select, ignore, low_confidence)
+        result = _check_project(home, marked, list(files), select, ignore, low_confidence)
         findings += result.findings
         errors += result.errors
         sources |= result.sources

@@ -75,21 +75,25 @@ class Loader:
 
     def arg(self, name: str) -> Values:
         """The possible values of an argument; ``ABSENT`` among them where it may be left out."""
-        positions = _POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS
-        if self.inner is not None:
-            direct = self.own.get(name, None)
-            if direct != (ABSENT,) and UNKNOWN not in direct:
-                return direct
-            return self.inner.get(name, positions.get(name))
-        return self.own.get(name, positions.get(name))
+        direct = self.own.get(name, self._position(name))
+        if self.inner is None or direct != (ABSENT,):
+            return direct
+        return self.inner.get(name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name))
 
     def given(self, name: str) -> tuple[tuple[Expr, Scope], ...]:
         """The expressions that may be given for an argument, with the scope each stands in."""
-        positions = _POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS
-        direct = self.own.given(name, None if self.inner is not None else positions.get(name))
+        direct = self.own.given(name, self._position(name))
         if direct or self.inner is None:
             return direct
-        return self.inner.given(name, positions.get(name))
+        return self.inner.given(name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name))
+
+    def _position(self, name: str) -> int | None:
+        """Where the argument stands in the call: as in ``DataLoader``, or as in the project's own loader class."""
+        if self.inner is None:
+            return (_POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS).get(name)
+        init = self.evaluator.method(self.cls, "__init__") if self.cls is not None else None
+        params = [p.name for p in init.params[1:] if p.kind == "positional"] if init is not None else []
+        return params.index(name) if name in params else None
 
     @cached_property
     def workers(self) -> Workers:
@@ -157,8 +161,20 @@ class Loader:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """The words in the names around the loader: what it is assigned to, its dataset, its function."""
-        return frozenset(_words(self))
+        """The words in the names of what the loader is assigned to and of its dataset."""
+        texts = [t for target in getattr(self.site.statement, "targets", ()) for t in _spelled(target)]
+        texts += [text for expr, _ in self.given("dataset") for text in _spelled(expr)]
+        return _words(texts)
+
+    @cached_property
+    def function_words(self) -> frozenset[str]:
+        """The words in the names of the functions that the loader is built in."""
+        texts: list[str] = []
+        scope: Scope | None = self.scope
+        while scope is not None and scope.kind == "function":
+            texts.append(scope.name)
+            scope = scope.parent
+        return _words(texts)
 
 
 def is_positive(value: Value, evaluator: Evaluator) -> bool:
@@ -269,8 +285,11 @@ def _super_call(evaluator: Evaluator, cls: Scope) -> Arguments | None:
                 ):
                     continue  # the next class of the project hands them on
                 call = site.call
-                if not isinstance(func.base, Call):  # DataLoader.__init__(self, ...)
-                    call = Call(call.func, call.args[1:], call.keywords, call.at)
+                args = call.args if isinstance(func.base, Call) else call.args[1:]  # DataLoader.__init__(self, ...)
+                # What comes in by the class's own ``**kwargs`` is read from each call of the class instead.
+                own = {p.name for p in init.params if p.kind == "kwargs"}
+                kept = [(k, v) for k, v in call.keywords if k is not None or dotted(v) not in own]
+                call = Call(call.func, args, tuple(kept), call.at)
                 return Arguments(evaluator, call, init)
     return None
 
@@ -279,18 +298,8 @@ def _names_base(expr: Expr) -> bool:
     return (isinstance(expr, Call) and dotted(expr.func) == "super") or "oader" in dotted(expr)
 
 
-def _words(loader: Loader) -> list[str]:
-    texts: list[str] = []
-    statement = loader.site.statement
-    for target in getattr(statement, "targets", ()):
-        texts += _spelled(target)
-    function = loader.scope
-    while function is not None and function.kind == "function":
-        texts.append(function.name)
-        function = function.parent  # type: ignore[assignment]
-    for expr, _ in loader.given("dataset"):
-        texts += _spelled(expr)
-    return [word for text in texts for word in text.lower().replace(".", "_").split("_") if word]
+def _words(texts: list[str]) -> frozenset[str]:
+    return frozenset(word for text in texts for word in text.lower().replace(".", "_").split("_") if word)
 
 
 def _spelled(expr: Expr) -> list[str]:

@@ -160,17 +160,12 @@ class Program:
         if hook is not None:
             return "train" if hook == "train" else "eval"
         roles = {self.use_role(use) for use in self.uses_of[loader] if use.kind in ("for", "next")}
-        words = loader.words
-        named_eval, named_train = bool(words & _EVAL_WORDS), bool(words & _TRAIN_WORDS)
-        if "train" in roles and not (named_eval and not named_train):
+        named = _named_role(loader.words)
+        if "train" in roles and named != "eval":
             return "train"
         if roles == {"eval"}:
             return "eval"
-        if named_eval and not named_train:
-            return "eval"
-        if named_train and not named_eval:
-            return "train"
-        return "train" if "train" in roles else "unknown"
+        return named or _named_role(loader.function_words) or "unknown"
 
     def use_role(self, use: Use) -> Role:
         """What a loop does with the batches: a backward pass or an optimizer's step makes it training."""
@@ -257,6 +252,13 @@ class Program:
         """Every dataset of the loader is known to sit in memory."""
         known = [n in names.IN_MEMORY or n.startswith("torch_geometric.datasets.") for n in loader.dataset_names]
         return bool(known) and all(known) and not loader.dataset_classes
+
+
+def _named_role(words: frozenset[str]) -> Role | None:
+    named_train, named_eval = bool(words & _TRAIN_WORDS), bool(words & _EVAL_WORDS)
+    if named_train == named_eval:
+        return None
+    return "train" if named_train else "eval"
 
 
 def reads_file(name: str) -> bool:

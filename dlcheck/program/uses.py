@@ -21,7 +21,7 @@ from dlcheck.program import names
 from dlcheck.program.evaluate import Arguments, Evaluator
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import walk
-from dlcheck.program.scope import Block, Scope
+from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.values import External, Group, Known, Made, Method, Ref, SelfOf, Table, Value
 
 UseKind = Literal["for", "comp", "next", "list", "hook"]
@@ -216,9 +216,35 @@ class Consumption:
 
     def epoch_loops(self, use: Use, loader: Loader) -> frozenset[Block]:
         """The loops that consume one and the same loader again: around the use, but not around the building."""
-        around = self.loops_around(use.scope, use.block)
+        around = self._loops_for(use.scope, use.block, loader, 0, set())
         built = self.loops_around(loader.scope, loader.site.block)
-        return around - built
+        return frozenset(around) - built
+
+    def _loops_for(
+        self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[int]
+    ) -> set[Block]:
+        """Like ``loops_around``, but where some callers hand over the loader, the others are not followed."""
+        out: set[Block] = set()
+        if id(scope) in seen or depth > 8:
+            return out
+        seen.add(id(scope))
+        if block is not None:
+            out |= {b for b in block.chain() if b.kind in ("for", "while")}
+        if scope.kind not in ("function", "lambda"):
+            return out
+        callers = [site for site, _ in self.evaluator.callers(scope)]
+        handing = [site for site in callers if self._hands_over(site, loader)]
+        for site in handing or callers:
+            out |= self._loops_for(site.scope, site.block, loader, depth + 1, seen)
+        return out
+
+    def _hands_over(self, site: CallSite, loader: Loader) -> bool:
+        arguments = (*site.call.args, *(value for _, value in site.call.keywords))
+        return any(
+            loader in self.loaders_in(argument, site.scope)
+            for argument in arguments
+            if isinstance(argument, (Name, Attr, Sub, Call))
+        )
 
     # -- where batches go -------------------------------------------------------------------------------------------
 
