@@ -16,6 +16,9 @@ from dlcheck.diagnosis.load_files import read_lines
 from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, Site, StackSample
 
 _MOST_BYTES = 64_000_000
+_SAMPLES_TO_JUDGE = 5
+_TICKS_TO_JUDGE = 5
+_LEAST_RATIO = 0.3
 _PROBE = re.compile(r"[/\\]dlcheck[/\\]probe[/\\]")
 _WORKER_LOOP = "_worker_loop"
 _WAITING = frozenset(("wait", "select", "poll", "_poll", "accept", "recv", "_recv", "acquire", "sleep"))
@@ -27,21 +30,26 @@ def load_stacks(
     """All stack samples, in order of time.
 
     A worker's stack begins below torch's ``_worker_loop``; the probe's own frames are left out. py-spy does
-    not say which samples of a window were idle: a sample is taken to be idle when its thread was blocked for
-    most of the stage (fetch, collate) that it lies in, or when it lies in none and waits in a queue or a
-    selector.
+    not say which samples of a window were idle. Other windows hold active threads only: a line that is seen
+    in them less than half as often waits. Where that is not known, a sample is taken to be idle when its thread
+    was blocked for most of the stage (fetch, collate) that it lies in, or lies in none and waits in a queue.
     """
     stages = _Stages(loaders)
+    activity = _Activity(recording / "stacks", notes)
     samples: list[StackSample] = []
     for path in sorted((recording / "stacks").glob("*")):
         try:
             if path.name.startswith("window-"):
-                samples += _window(path, stages)
+                samples += _window(path, stages, activity)
             elif path.name.startswith("inside-"):
                 samples += _inside(path, stages, notes)
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            notes.append(f"{path.name} is damaged ({type(error).__name__}): its stack samples are left out")
+            notes.append(_damaged(path, error))
     return tuple(sorted(samples, key=lambda sample: sample.t))
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f"{path.name} is damaged ({type(error).__name__}): its stack samples are left out"
 
 
 def user_frames(frames: Iterable[tuple[str, int, str]]) -> tuple[Site, ...]:
@@ -55,16 +63,25 @@ def user_frames(frames: Iterable[tuple[str, int, str]]) -> tuple[Site, ...]:
     return tuple(sites)
 
 
-def _window(path: Path, stages: _Stages) -> Iterator[StackSample]:
+def _read(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError("too large")
     table = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    if not isinstance(table, dict):
+        raise ValueError("not an object")
+    return table
+
+
+def _window(path: Path, stages: _Stages, activity: _Activity) -> Iterator[StackSample]:
+    table = _read(path)
     frames = [(str(file), int(line), str(function)) for file, line, function in table["frames"]]
     stacks = [user_frames(frames[number] for number in stack) for stack in table["stacks"]]
     for t, pid, _, thread, stack, weight in table["samples"]:
         sites = stacks[stack]
         if sites:
-            idle = stages.idle(pid, t, sites)
+            idle = activity.idle(sites[-1])
+            if idle is None:
+                idle = stages.idle(pid, t, sites)
             yield StackSample(int(t), int(pid), str(table["threads"][thread]), idle, sites, int(weight))
 
 
@@ -75,6 +92,51 @@ def _inside(path: Path, stages: _Stages, notes: list[str]) -> Iterator[StackSamp
         if sites:
             idle = stages.idle(pid, line["t"], sites) if line["idle"] is None else bool(line["idle"])
             yield StackSample(int(line["t"]), pid, "MainThread", idle, sites, int(line["weight_ns"]))
+
+
+class _Activity:
+    """How often each line is seen with idle threads and without, in samples per tick of the sampler."""
+
+    def __init__(self, directory: Path, notes: list[str]) -> None:
+        self._seen: dict[tuple[str, int], list[float]] = {}
+        self._ticks = [0.0, 0.0]
+        for path in sorted(directory.glob("*.json")):
+            try:
+                if path.name.startswith("active-"):
+                    self._take_active(_read(path))
+                elif path.name.startswith("window-"):
+                    self._take_all(_read(path))
+            except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+                notes.append(_damaged(path, error))
+        # On a busy machine py-spy misses ticks, more of them in one window than in another: the line that works
+        # the most tells how many.
+        ratios = [ratio for place in self._seen if (ratio := self._ratio(place)) is not None]
+        self._most = min(1.0, max(_LEAST_RATIO, *ratios, 0.0))
+
+    def idle(self, site: Site) -> bool | None:
+        """Whether ``site`` waits, rather than works; None where that is not known."""
+        ratio = self._ratio((site.file, site.line))
+        return None if ratio is None else 2 * ratio < self._most
+
+    def _ratio(self, place: tuple[str, int]) -> float | None:
+        everything, active = self._seen.get(place, (0.0, 0.0))
+        if everything < _SAMPLES_TO_JUDGE or self._ticks[1] < _TICKS_TO_JUDGE:
+            return None
+        return active / self._ticks[1] / (everything / self._ticks[0])
+
+    def _take_all(self, table: dict[str, Any]) -> None:
+        self._ticks[0] += table["rate"] * (table["end"] - table["begin"]) / 1e9
+        frames = [tuple(frame) for frame in table["frames"]]
+        stacks = [user_frames(frames[number] for number in stack) for stack in table["stacks"]]
+        for _, _, _, _, stack, weight in table["samples"]:
+            if stacks[stack]:
+                site = stacks[stack][-1]
+                self._seen.setdefault((site.file, site.line), [0.0, 0.0])[0] += weight * table["rate"] / 1e9
+
+    def _take_active(self, table: dict[str, Any]) -> None:
+        self._ticks[1] += table["rate"] * (table["end"] - table["begin"]) / 1e9
+        for file, line, _, count in table["leaves"]:
+            self._seen.setdefault((file, line), [0.0, 0.0])[1] += count
 
 
 class _Stages:
@@ -115,13 +177,8 @@ def _mostly_blocked(cost: Cost | None) -> bool:
 
 
 def read_dump(path: Path) -> dict[str, Any]:
-    """One look at a loop that waits:
-
-    see ``dlcheck.probe.hangs``. Raises OSError or ValueError when damaged.
-    """
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError("too large")
-    look = json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    if not isinstance(look, dict) or not isinstance(look.get("dumps"), dict):
+    """One look at a waiting loop (``dlcheck.probe.hangs``). Raises OSError or ValueError when it is damaged."""
+    look = _read(path)
+    if not isinstance(look.get("dumps"), dict):
         raise ValueError("not a look")
     return look

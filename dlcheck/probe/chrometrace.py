@@ -1,4 +1,4 @@
-"""py-spy's ``chrometrace`` output as a compact table of stacks and samples.
+"""py-spy's output as a compact table: of stacks and samples (``chrometrace``), or of lines (``raw``).
 
 py-spy 0.4 writes begin and end events with absolute microseconds since its own start. It compares each stack
 with the one it saw last under the same *pthread id*, which forked workers share with their parent, so that
@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
+
+from dlcheck.probe.journal import is_own_file
 
 _THREAD = re.compile(r"thread \((\d+)\): (.*)")
 _WAITING = frozenset(
@@ -27,6 +29,7 @@ _WAITING = frozenset(
 )
 _SERVICE = ("QueueFeederThread", "(_serve)", "dlcheck_")
 _MOST_FRAMES = 80
+_RAW_FRAME = re.compile(r"(.*) \((.+):(\d+)\)")
 
 
 def compact(events: Iterable[Any], origin_ns: int, end_ns: int, period_ns: int) -> dict[str, Any]:
@@ -86,3 +89,18 @@ def _sample(
         tables["threads"].setdefault(thread, len(tables["threads"])),
         tables["stacks"].setdefault(numbers, len(tables["stacks"])),
     )
+
+
+def innermost_lines(lines: Iterable[str]) -> list[list[Any]]:
+    """``raw`` output (``frame;...;frame count``) as [file, line, function, samples], without the probe's
+    frames."""
+    counts: dict[tuple[str, int, str], int] = {}
+    for line in lines:
+        stack, _, count = line.rpartition(" ")
+        for frame in reversed(stack.split(";")):
+            named = _RAW_FRAME.fullmatch(frame)
+            if named and not is_own_file(named[2]):
+                key = named[2], int(named[3]), named[1]
+                counts[key] = counts.get(key, 0) + int(count)
+                break
+    return [[*key, count] for key, count in counts.items()]

@@ -9,14 +9,17 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlcheck.probe.chrometrace import compact
+from dlcheck.probe.chrometrace import compact, innermost_lines
 from dlcheck.probe.pyspy import die_with_parent
 from dlcheck.probe.roster import TrainingProcess
 
-_BUDGET = 0.03
-_FIRST_RATE = 20.0
+_BUDGET = 0.035
+_HORIZON_S = 15.0  # a short run may cost more: attaching to the processes alone takes 0.1 s of CPU
+_FIRST_RATE = 30.0
 _RATES = (1.0, 25.0)
-_WINDOWS_S = (3, 5, 10, 20, 30)
+# Seconds, and whether idle threads are in it. py-spy does not mark them: a line that is often seen with them
+# and seldom without is one that waits.
+_WINDOWS = ((5, True), (3, False), (15, True), (5, False), (30, True), (8, False))
 _MOST_BYTES = 64_000_000
 _MOST_WINDOW_BYTES = 128_000_000
 
@@ -30,6 +33,7 @@ class _Window:
     begun_ns: int
     rate: float
     trainer: int
+    with_idle: bool
 
 
 class Stacks:
@@ -46,6 +50,7 @@ class Stacks:
         self._windows: dict[int, _Window] = {}
         self._rate: dict[int, float] = {}
         self._count: dict[int, int] = {}
+        self._begun_ns = 0
         self._failures = 0
         self._written = 0
         self.cpu_s = 0.0
@@ -71,11 +76,14 @@ class Stacks:
     def _begin(self, pid: int, trainers: int) -> None:
         count = self._count[pid] = self._count.get(pid, -1) + 1
         rate = self._rate.setdefault(pid, max(_RATES[0], _FIRST_RATE / (2 + trainers)))
-        seconds = _WINDOWS_S[min(count, len(_WINDOWS_S) - 1)]
-        output = self._directory / f"window-{pid}-{count}.raw"
-        command = [self._executable, "record", "--pid", str(pid), "-s", "-i", "-t", "-f", "chrometrace"]
+        last = len(_WINDOWS) - 1
+        seconds, with_idle = _WINDOWS[count if count <= last else last - (count - last) % 2]
+        output = self._directory / f"{'window' if with_idle else 'active'}-{pid}-{count}.raw"
+        form = ["-i", "-t", "-f", "chrometrace"] if with_idle else ["--full-filenames", "-f", "raw"]
+        command = [self._executable, "record", "--pid", str(pid), "-s", *form]
         command += ["-r", str(round(rate)), "-d", str(seconds), "-o", str(output)]
         begun = time.monotonic_ns()
+        self._begun_ns = self._begun_ns or begun
         try:
             child = subprocess.Popen(
                 command,
@@ -88,7 +96,7 @@ class Stacks:
         except OSError:
             self._failures += 1
             return
-        self._windows[pid] = _Window(child, output, begun, rate, pid)
+        self._windows[pid] = _Window(child, output, begun, rate, pid, with_idle)
 
     def _collect(self, pid: int, window: _Window, block: bool) -> None:
         try:
@@ -101,10 +109,10 @@ class Stacks:
         del self._windows[pid]
         end = time.monotonic_ns()
         if usage is not None:
-            spent = usage.ru_utime + usage.ru_stime
-            self.cpu_s += spent
-            share = spent / max(0.1, (end - window.begun_ns) / 1e9) / _BUDGET * max(1, len(self._count))
-            self._rate[pid] = min(_RATES[1], max(_RATES[0], window.rate / max(share, 0.25)))
+            self.cpu_s += usage.ru_utime + usage.ru_stime
+            elapsed_s = max(_HORIZON_S, (end - self._begun_ns) / 1e9)
+            share = self.cpu_s / elapsed_s / _BUDGET
+            self._rate[pid] = min(_RATES[1], max(_RATES[0], window.rate / min(max(share, 0.5), 2.0)))
         if not self._keep(window, end):
             self._failures += 1
 
@@ -112,13 +120,22 @@ class Stacks:
         try:
             if window.output.stat().st_size > _MOST_WINDOW_BYTES:
                 return False
-            with window.output.open(encoding="utf-8", errors="replace") as file:
-                table = compact(json.load(file), window.begun_ns, end_ns, int(1e9 / round(window.rate)))
+            text = window.output.read_text(encoding="utf-8", errors="replace")
+            if window.with_idle:
+                table = compact(json.loads(text), window.begun_ns, end_ns, int(1e9 / round(window.rate)))
+            else:
+                table = {"leaves": innermost_lines(text.splitlines())}
         except (OSError, ValueError, KeyError, TypeError):
             return False
         finally:
             window.output.unlink(missing_ok=True)
-        text = json.dumps({"trainer": window.trainer, "rate": round(window.rate), **table})
+        table |= {
+            "trainer": window.trainer,
+            "rate": round(window.rate),
+            "begin": window.begun_ns,
+            "end": end_ns,
+        }
+        text = json.dumps(table)
         self._written += window.output.with_suffix(".json").write_text(text, encoding="utf-8")
         self.windows += 1
         return True

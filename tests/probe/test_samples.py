@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def seconds_by_line(seen: Outcome, pids: set[int]) -> Counter[int]:
 def test_stacks_name_the_lines_that_cost(probe: Probe, workers: int) -> None:
     if pyspy.try_out(pyspy.find() or "py-spy") is not None:
         pytest.skip("py-spy cannot be used on this machine")
-    seen = probe(BUSY, str(workers), "2" if not workers else "4", stacks=True)
+    seen = probe(BUSY, str(workers), "4" if not workers else "8", stacks=True)
     (loader,) = seen.timeline.loaders
     pids = {w.pid for iterator in loader.iterators for w in iterator.workers} or {loader.pid}
     seconds = seconds_by_line(seen, pids)
@@ -46,7 +47,14 @@ def test_stacks_name_the_lines_that_cost(probe: Probe, workers: int) -> None:
         assert not any("/dlcheck/probe/" in site.file for site in sample.frames)
         if sample.pid in pids and workers:
             assert not any(site.function == "main" for site in sample.frames)
-    assert seen.timeline.overhead["stack_windows"] >= 1
+    assert seen.timeline.overhead["stack_windows"] >= 2
+    idle: Counter[str] = Counter()
+    for sample in seen.timeline.stacks:
+        if sample.pid in pids and sample.frames[-1].line == line_of("time.sleep(0.015)"):
+            idle["waits" if sample.idle else "works"] += 1
+        elif sample.pid in pids and sample.frames[-1].function == "burn":
+            idle["burn waits" if sample.idle else "burn works"] += 1
+    assert idle["waits"] > idle["works"] and idle["burn works"] > idle["burn waits"]
 
 
 @pytest.mark.slow
@@ -87,15 +95,15 @@ def test_workers_sample_themselves_where_tracing_is_not_allowed(
         ("", "no message"),
     ],
 )
-def test_trouble_of_pyspy_is_one_line_with_what_is_done_instead(message: str, expected: str) -> None:
+def test_trouble_of_pyspy_is_one_line_with_its_remedy(message: str, expected: str) -> None:
     explained = pyspy._explain(message)
     assert expected in explained and "inside the workers" in explained and "\n" not in explained
 
 
 def test_chrometrace_of_forked_workers_is_taken_apart() -> None:
-    """Parent and worker share a pthread id: the end of one's frames is written under the other's process id."""
+    """Parent and worker share a pthread id: the end of one's frames is written under the other's id."""
 
-    def event(phase: str, pid: int, ts: int, name: str, file: str = "", line: int = 0) -> dict[str, object]:
+    def event(phase: str, pid: int, ts: int, name: str, file: str = "", line: int = 0) -> dict[str, Any]:
         return {
             "ph": phase,
             "pid": pid,
@@ -105,7 +113,7 @@ def test_chrometrace_of_forked_workers_is_taken_apart() -> None:
             "args": {"filename": file, "line": line},
         }
 
-    def stack(phase: str, pid: int, ts: int, own: int, leaf: str) -> list[dict[str, object]]:
+    def stack(phase: str, pid: int, ts: int, own: int, leaf: str) -> list[dict[str, Any]]:
         frames = [
             event(phase, pid, ts, f'process {own}:"python"'),
             event(phase, pid, ts, f"thread ({own}): MainThread"),
