@@ -1,0 +1,269 @@
+"""A loader, or an iterator of one, is made anew in a loop, although nothing about it depends on the loop.
+
+Each `iter(loader)` starts all workers and fills the queue from nothing, and `next(iter(loader))` throws both away after one batch;
+with `shuffle=False` it even returns the same first batch for ever. A `DataLoader(...)` built in every epoch, or in every call
+of a validation function, can keep no workers. Measured with two forked workers and trivial items: 52 ms per batch
+against 2 ms. See torch issue 1917.
+
+**Found:** `next(iter(loader))` in a loop, or in a function that a loop calls; `DataLoader(...)` in a loop that consumes it, directly
+or in a function, where its arguments do not vary with the loop.
+
+**Left alone:** `iter(loader)` once per epoch or after `StopIteration`; one peek before the loop; loaders that depend on the loop
+(folds, shards, a curriculum); a loader that an inner loop consumes for several epochs.
+
+**Versions:** all of torch 2.x.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import Call, Expr, Name, dotted
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.evaluate import Arguments
+from dlcheck.program.loaders import Loader
+from dlcheck.program.paths import Path, Step, walk
+from dlcheck.program.program import Program
+from dlcheck.program.scope import Block, Scope
+from dlcheck.program.uses import Use
+
+
+def check(program: Program) -> Iterator[Report]:
+    for use in program.consumption.uses:
+        if use.kind == "next" and _fresh_iterator(program, use):
+            yield from _first_batches(program, use)
+    for loader in program.loaders:
+        if not program.uses_of[loader] or any(use.kind == "hook" for use in program.uses_of[loader]):
+            continue
+        if any(program.consumption.epoch_loops(use, loader) for use in program.uses_of[loader]):
+            continue
+        if _rebuilt(program, loader.scope, loader.site.block, _arguments(loader), 0):
+            yield Report(
+                loader.scope,
+                loader.at,
+                "this loader is built again in every turn of a loop, though nothing about it changes: its workers are "
+                "started, and its queue filled, from nothing each time",
+                help="build the loader once, before the loop, and hand it in",
+                confidence="high" if loader.workers == "some" else "medium",
+            )
+
+
+def _fresh_iterator(program: Program, use: Use) -> bool:
+    """``next(iter(loader))``, not ``next(iterator)``, and not the restart after ``StopIteration``."""
+    if use.block is not None and any(block.kind == "except" for block in use.block.chain()):
+        return False
+    return any(
+        site.at == use.at and site.call.args and _is_iter(site.call.args[0]) for site in use.scope.calls
+    )
+
+
+def _is_iter(expr: Expr) -> bool:
+    return isinstance(expr, Call) and dotted(expr.func) == "iter"
+
+
+def _first_batches(program: Program, use: Use) -> Iterator[Report]:
+    loops = [loader for loader in use.loaders if program.consumption.epoch_loops(use, loader)]
+    if not loops:
+        return
+    same = all(v.value is False for v in loops[0].arg("shuffle") if hasattr(v, "value")) and not loops[0].given("sampler")
+    cost = "starts the loader anew for one batch"
+    if any(loader.workers == "some" for loader in loops):
+        cost = "starts all workers and fills their queue for one batch, and throws them away"
+    if same and loops[0].given("shuffle"):
+        cost += "; without shuffling it is the same batch every time"
+    yield Report(
+        use.scope,
+        use.at,
+        f"`next(iter(loader))` in a loop {cost}",
+        help="keep one iterator (`batches = iter(loader)`), call `next(batches)`, and make a new one on `StopIteration`",
+        also=((loops[0].scope, loops[0].at),),
+    )
+
+
+def _arguments(loader: Loader) -> tuple[Expr, ...]:
+    return (*loader.call.args, *(value for _, value in loader.call.keywords))
+
+
+def _rebuilt(program: Program, scope: Scope, block: Block | None, exprs: tuple[Expr, ...], depth: int) -> bool:
+    """A loop runs this place again and again, and none of the expressions varies with that loop."""
+    loops = [b for b in block.chain() if b.kind in ("for", "while")] if block is not None else []
+    if loops:
+        return not _vary(program, scope, loops, exprs)
+    if scope.kind != "function" or depth > 3 or _uses_self(exprs, scope):
+        return False
+    needed = _parameters_behind(scope, exprs)
+    for site, skipped in program.evaluator.callers(scope):
+        arguments = Arguments(program.evaluator, site.call, site.scope)
+        given: list[Expr] = []
+        for position, param in enumerate(scope.params):
+            if param.name in needed:
+                given += [expr for expr, _ in arguments.given(param.name, position - skipped)]
+        if _rebuilt(program, site.scope, site.block, tuple(given), depth + 1):
+            return True
+    return False
+
+
+def _vary(program: Program, scope: Scope, loops: list[Block], exprs: tuple[Expr, ...]) -> bool:
+    """Some expression depends on what the loops bind, on what they change, or on ``self``."""
+    names: set[str] = set()
+    for name, bindings in scope.bindings.items():
+        for binding in bindings:
+            inside = binding.block is not None and set(binding.block.chain()) & set(loops)
+            if inside and (binding.kind in ("for", "augment") or _not_a_copy(binding.value)):
+                names.add(name)
+    if loops[0].kind == "while":
+        names |= {n.id for n in (e for x in exprs for e in walk(x)) if isinstance(n, Name) and _changes(scope, n.id, loops)}
+    step = Step(scope, False, False, names)
+    path = Path(program.evaluator, "loop", [step])
+    return _uses_self(exprs, scope) or any(path.varies(expr, step) for expr in exprs)
+
+
+def _not_a_copy(value: Expr | None) -> bool:
+    """A name set in the loop from a call may be another object each time: a new dataset, the next shard."""
+    return value is not None and any(isinstance(part, Call) for part in walk(value))
+
+
+def _changes(scope: Scope, name: str, loops: list[Block]) -> bool:
+    return any(b.block is not None and set(b.block.chain()) & set(loops) for b in scope.bindings.get(name, ()))
+
+
+def _uses_self(exprs: tuple[Expr, ...], scope: Scope) -> bool:
+    """An attribute of ``self`` that another method than ``__init__`` sets may differ from call to call."""
+    owner, me = scope.owner, scope.self_name
+    if owner is None or me is None:
+        return False
+    used = {
+        part.attr
+        for expr in exprs
+        for part in walk(expr)
+        if hasattr(part, "attr") and isinstance(getattr(part, "base", None), Name) and part.base.id == me
+    }
+    changed = {store.attr for method in owner.all_functions if method.name != "__init__" for store in method.stores}
+    return bool(used & changed)
+
+
+def _parameters_behind(scope: Scope, exprs: tuple[Expr, ...]) -> set[str]:
+    """The parameters that the expressions are computed from, through assignments of the function."""
+    seen: set[str] = set()
+    waiting = [part.id for expr in exprs for part in walk(expr) if isinstance(part, Name)]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for binding in scope.bindings.get(name, ()):
+            if binding.value is not None and binding.kind != "param":
+                waiting += [part.id for part in walk(binding.value) if isinstance(part, Name)]
+    return seen & {param.name for param in scope.params}
+
+
+RULE = Rule(
+    code="DLC207",
+    name="loader-rebuilt-in-loop",
+    severity="warning",
+    check=check,
+    page=__doc__ or "",
+    causes=("startup",),
+    found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, optimizer):
+            loader = DataLoader(dataset, num_workers=4, shuffle=True)
+            for step in range(1000):
+                x, y = next(iter(loader))  # <- DLC207
+                model(x).backward()
+                optimizer.step()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def validate(model, valset, batch_size, epoch):
+            loader = DataLoader(valset, batch_size=batch_size, num_workers=1)  # <- DLC207
+            for x in loader:
+                model(x)
+            print(epoch)
+
+        def main(model, trainset, valset, args):
+            train_loader = DataLoader(trainset, num_workers=4)
+            for epoch in range(args.epochs):
+                for x in train_loader:
+                    model(x).backward()
+                validate(model, valset, args.batch_size, epoch)
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(model, trainset):
+            for epoch in range(10):
+                loader = DataLoader(trainset, batch_size=32, shuffle=True, num_workers=4)  # <- DLC207
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class Trainer:
+            def __init__(self, dataset):
+                self.data = DataLoader(dataset, batch_size=32)
+            def run_epoch(self, epoch):
+                size = len(next(iter(self.data))[0])  # <- DLC207
+                for x in self.data:
+                    pass
+            def train(self, epochs):
+                for epoch in range(epochs):
+                    self.run_epoch(epoch)
+        """,
+    ),
+    clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def main(model, dataset):
+            loader = DataLoader(dataset, num_workers=4)
+            example = next(iter(loader))
+            for epoch in range(10):
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(model, dataset):
+            loader = DataLoader(dataset, num_workers=4)
+            batches = iter(loader)
+            for step in range(1000):
+                try:
+                    x = next(batches)
+                except StopIteration:
+                    batches = iter(loader)
+                    x = next(batches)
+                model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader, Subset
+
+        def main(model, dataset, folds):
+            for train_index, val_index in folds:
+                loader = DataLoader(Subset(dataset, train_index), num_workers=4)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(make_model, dataset):
+            for run in range(5):
+                model = make_model()
+                loader = DataLoader(dataset, num_workers=4)
+                for epoch in range(10):
+                    for x in loader:
+                        model(x).backward()
+        """,
+        """
+        def first(groups):
+            for group in groups:
+                settings = {"a": 1}
+                key = next(iter(settings))
+                print(key, group)
+        """,
+    ),
+)

@@ -1,0 +1,172 @@
+"""The loop keeps batches beyond their step, and with them shared memory and file descriptors.
+
+A tensor from a worker lives in shared memory, and holds a descriptor for as long as it lives. A list of all batches runs into
+"too many open files" or a full `/dev/shm`; `list(loader)` reads and keeps a whole epoch, often only to count it.
+Source: PyTorch documentation, *Multiprocessing package, file descriptor strategy*; torch issues 973 and 11201.
+
+**Found:** `list(loader)`; whole batches of a loader with workers appended to a list that lives on after the step.
+
+**Left alone:** predictions and other new tensors; parts of a batch kept for a metric (low confidence); what was moved to a
+device, turned into numbers, or copied first.
+
+**Versions:** all of torch 2.x.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import Attr, Expr, Name, Seq
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.program import Program
+from dlcheck.program.scope import CallSite
+from dlcheck.program.uses import Use
+
+
+def check(program: Program) -> Iterator[Report]:
+    for use in program.consumption.uses:
+        if use.kind == "list":
+            yield from _listed(program, use)
+        elif use.kind == "for" and any(loader.workers == "some" for loader in use.loaders):
+            for site in use.scope.calls:
+                if _keeps_batch(use, site):
+                    yield Report(
+                        use.scope,
+                        site.at,
+                        "whole batches are kept beyond their step: each one holds shared memory and open descriptors of "
+                        "the workers, until one of them runs out",
+                        help="keep what you need as numbers or copies (`.clone()`, `.tolist()`), or move it to its device first",
+                    )
+
+
+def _listed(program: Program, use: Use) -> Iterator[Report]:
+    counted = any(
+        site.call.args and getattr(site.call.args[0], "at", None) == use.at and getattr(site.call.func, "id", "") == "len"
+        for site in use.scope.calls
+    )
+    reads_all = "`list(loader)` loads a whole epoch and keeps every batch in memory"
+    yield Report(
+        use.scope,
+        use.at,
+        f"{reads_all}, only to count them" if counted else reads_all,
+        help="`len(loader)` counts batches without loading" if counted else "iterate over the loader instead",
+    )
+
+
+def _keeps_batch(use: Use, site: CallSite) -> bool:
+    func = site.call.func
+    if not isinstance(func, Attr) or func.attr != "append" or len(site.call.args) != 1 or use.inner is None:
+        return False
+    if site.block is None or use.inner not in site.block.chain() or not isinstance(func.base, Name):
+        return False
+    kept = site.call.args[0]
+    if not isinstance(kept, Name) or kept.id != _whole_batch(use):
+        return False
+    # The name must still be the batch: not moved or copied under the same name before.
+    changed = [
+        b
+        for b in use.scope.bindings.get(kept.id, ())
+        if b.kind != "for" and b.block is not None and use.inner in b.block.chain()
+    ]
+    emptied = any(
+        b.block is not None and use.inner in b.block.chain() for b in use.scope.bindings.get(func.base.id, ())
+    )
+    return not changed and not emptied
+
+
+def _whole_batch(use: Use) -> str | None:
+    """The name that a whole batch is bound to, where it is not taken apart."""
+    target: Expr | None = use.target
+    if use.skips_first and isinstance(target, Seq) and len(target.items) == 2:
+        target = target.items[1]
+    return target.id if isinstance(target, Name) else None
+
+
+RULE = Rule(
+    code="DLC501",
+    name="batches-kept",
+    severity="warning",
+    check=check,
+    page=__doc__ or "",
+    causes=("memory",),
+    found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def evaluate(dataset, model):
+            loader = DataLoader(dataset, batch_size=8)
+            return sum(model(x) for x in loader) / len(list(loader))  # <- DLC501
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def collect(dataset):
+            loader = DataLoader(dataset, num_workers=4)
+            everything = []
+            for batch in loader:
+                everything.append(batch)  # <- DLC501
+            return everything
+        """,
+        """
+        # file: data.py
+        from torch.utils.data import DataLoader
+
+        def loaders(a, b):
+            train_loader = DataLoader(a, num_workers=2)
+            return train_loader, DataLoader(b)
+        # file: main.py
+        from data import loaders
+
+        def main(a, b):
+            train_loader, test_loader = loaders(a, b)
+            batches = list(train_loader)  # <- DLC501
+            return batches
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def collect(dataset, model):
+            kept = []
+            for i, batch in enumerate(DataLoader(dataset, num_workers=8)):
+                if i % 10 == 0:
+                    kept.append(batch)  # <- DLC501
+            return kept
+        """,
+    ),
+    clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def evaluate(dataset, model):
+            outputs = []
+            for x, y in DataLoader(dataset, num_workers=4):
+                outputs.append(model(x))
+            return outputs
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def evaluate(dataset, device):
+            kept = []
+            for batch in DataLoader(dataset, num_workers=4):
+                batch = batch.to(device)
+                kept.append(batch)
+            return kept
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def pairs(dataset):
+            for step in range(10):
+                pending = []
+                for batch in DataLoader(dataset, num_workers=4):
+                    pending = []
+                    pending.append(batch)
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def count(dataset):
+            loader = DataLoader(dataset, num_workers=4)
+            return len(loader), list(range(3))
+        """,
+    ),
+)
