@@ -1,0 +1,316 @@
+"""What to change: concrete edits with the gain that the simulation predicts, the best first.
+
+An edit is advised when even the low end of its prediction is a gain, and when its side effects are allowed:
+more workers only where cores (affinity, quota) and memory are left for them, ``persistent_workers`` never
+where the dataset changes between epochs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.join import stage_wait_s
+from dlcheck.diagnosis.model import Advice, Culprit
+from dlcheck.diagnosis.prediction import Model, Prediction, predict, with_workers, worker_counts
+from dlcheck.diagnosis.simulation import Setup
+from dlcheck.diagnosis.units import cores, duration
+from dlcheck.diagnosis.verdicts import Judgement
+from dlcheck.lint.finding import Finding
+
+GAIN = 1.05
+"""A gain below this is not worth an edit, and is within the error of a prediction."""
+
+_SAME = 0.97
+_CHANGED_DATASET = "DLC405"
+_RESTARTED = "DLC205"
+
+_CURES = {
+    "transfer": (
+        "Return tensors from the dataset and let collate stack them: tensors go through shared memory, while "
+        "NumPy arrays, strings and objects are pickled. Smaller dtypes and fewer tensors per batch help too."
+    ),
+    "pin-memory": (
+        "Set pin_memory=False for this loader, or send fewer and smaller tensors: pinning costs more than it "
+        "saves here."
+    ),
+    "dispatch": (
+        "Make the sampler cheaper: draw the whole epoch's indices at once as a tensor instead of computing "
+        "them for each batch; it runs in the process that trains."
+    ),
+    "main-gil": (
+        "Move Python work out of the process that trains (other threads, callbacks, logging): it keeps the "
+        "loop from receiving batches that are there."
+    ),
+    "straggler": (
+        "Make the slowest items cheaper (smaller files, a time limit, work done beforehand), or batch items "
+        "of like cost."
+    ),
+    "memory-growth": (
+        "Keep the samples in one NumPy array, tensor or Arrow table instead of a list or dict of Python "
+        "objects, and give caches in the dataset a bound."
+    ),
+    "imbalance": (
+        "Divide the data so that each worker gets as much: shards of like size, at least one per worker, or "
+        "shards by item."
+    ),
+    "duplicates": (
+        "Divide the dataset in __iter__ with torch.utils.data.get_worker_info(): each worker must take its "
+        "own part."
+    ),
+    "shared-across-threads": (
+        "Give each thread its own DataLoader, or read it in one thread and hand the batches on in a queue."
+    ),
+    "worker-killed": (
+        "If the kernel's out-of-memory killer did it, use fewer workers or a smaller prefetch_factor; if it "
+        "crashed, run with num_workers=0 to see the traceback."
+    ),
+    "shared-memory-full": (
+        "Give the container more shared memory (docker run --shm-size=8g, or --ipc=host), or send less: fewer"
+        " workers, a smaller prefetch_factor, smaller batches."
+    ),
+    "hang": (
+        "Look at the line where it stands; set timeout= on the DataLoader so that a stuck worker raises "
+        "instead of waiting for ever."
+    ),
+    "dataset-error": "Mend or leave out the sample that raises; its index is named above.",
+    "startup": (
+        "Make starting a worker cheaper: what worker_init_fn and the dataset's start do is done again by "
+        "each worker."
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """A change of settings: what it is called, in words, and the setup that it makes."""
+
+    change: Mapping[str, Any]
+    text: str
+    setup: Setup
+
+
+def predictions(evidence: Evidence, culprits: Sequence[Culprit]) -> tuple[Prediction, ...]:
+    """What changes of the loader's settings, and a faster hottest line, would bring."""
+    model = evidence.model
+    if model is None or model.refusal:
+        return ()
+    setups: list[tuple[Mapping[str, Any], Setup]] = []
+    share = evidence.making.cpu_share
+    for count in worker_counts(model.setup, evidence.cores, share if share is not None else 1.0):
+        setups.append(({"num_workers": count}, with_workers(model.setup, count)))
+    if model.setup.num_workers:
+        for factor in (2, 4):
+            value = model.setup.prefetch_factor * factor
+            setups.append(({"prefetch_factor": value}, replace(model.setup, prefetch_factor=value)))
+        if model.setup.in_order and model.setup.num_workers > 1:
+            setups.append(({"in_order": False}, replace(model.setup, in_order=False)))
+        if not model.setup.persistent and evidence.restarts:
+            setups.append(({"persistent_workers": True}, replace(model.setup, persistent=True)))
+    if model.setup.pinning:
+        setups.append(({"pin_memory": False}, replace(model.setup, pinning=False)))
+    setups += _faster_lines(model.setup, culprits)
+    found = (predict(model, change, setup) for change, setup in setups)
+    return tuple(prediction for prediction in found if prediction is not None)
+
+
+def advise(
+    evidence: Evidence,
+    judgement: Judgement,
+    culprits: Sequence[Culprit],
+    predicted: Sequence[Prediction],
+    findings: Sequence[Finding],
+) -> tuple[Advice, ...]:
+    """Changes in the order in which to try them. ``findings``: those about this loader."""
+    names = [judgement.leading.name, *(verdict.name for verdict in judgement.also)]
+    if names == ["healthy"]:
+        return (Advice("Leave the loader alone: a faster one would not make the run faster.", {}, None),)
+    fatal = [Advice(_CURES[name], {}, None) for name in names[:1] if name in _FATAL]
+    edits = list(_edits(evidence, predicted, findings)) if evidence.model is not None else []
+    gains = [Advice(edit.text, edit.change, _of(predicted, edit.change)) for edit in edits]
+    gains.sort(key=lambda advice: -(advice.prediction.speedup if advice.prediction else 0.0))
+    lines = [_line_advice(evidence, culprit, predicted) for culprit in culprits[:1]]
+    together = _together(evidence.model, edits)
+    cures = [
+        Advice(_CURES[n], {}, None) for n in names if n in _CURES and n not in _FATAL and _applies(n, gains)
+    ]
+    leading_cure = [cure for cure in cures if cure.text == _CURES.get(names[0])]
+    rest = [cure for cure in cures if cure not in leading_cure]
+    spare = [] if any("num_workers" in g.change for g in gains) else _fewer_workers(evidence, predicted)
+    return (*fatal, *gains, *together, *leading_cure, *(a for a in lines if a), *rest, *spare)
+
+
+_FATAL = frozenset(
+    ("hang", "worker-killed", "shared-memory-full", "dataset-error", "shared-across-threads", "duplicates")
+)
+
+
+def _applies(name: str, gains: Sequence[Advice]) -> bool:
+    """A start-up that is paid once with workers that persist needs no second cure."""
+    return name != "startup" or not any("persistent_workers" in gain.change for gain in gains)
+
+
+def _edits(
+    evidence: Evidence, predicted: Sequence[Prediction], findings: Sequence[Finding]
+) -> Iterator[_Edit]:
+    model = evidence.model
+    if model is None:
+        return
+    setup = model.setup
+    count = _best_workers(evidence, predicted)
+    if count is not None:
+        now = (
+            f"it is {setup.num_workers}"
+            if setup.num_workers
+            else "it is 0, and the loop loads each batch itself"
+        )
+        yield _Edit({"num_workers": count}, f"Set num_workers={count} ({now}).", with_workers(setup, count))
+    if _pays(_of(predicted, {"in_order": False})):
+        text = (
+            "Set in_order=False: batches that are ready no longer wait for a slow one. Their order then"
+            " varies from run to run"
+        )
+        yield _Edit({"in_order": False}, f"{text}; it needs torch 2.6.", replace(setup, in_order=False))
+    rules = {finding.rule for finding in findings}
+    if _pays(_of(predicted, {"persistent_workers": True})) and _CHANGED_DATASET not in rules:
+        text = "Set persistent_workers=True: workers are started once, not in every epoch"
+        text += (
+            "."
+            if _RESTARTED in rules
+            else ", unless the program changes the dataset between epochs (workers would not see it)."
+        )
+        yield _Edit({"persistent_workers": True}, text, replace(setup, persistent=True))
+    if _pays(_of(predicted, {"pin_memory": False})):
+        yield _Edit({"pin_memory": False}, _CURES["pin-memory"], replace(setup, pinning=False))
+    factor = _best_prefetch(evidence, predicted)
+    if factor is not None:
+        text = f"Set prefetch_factor={factor}: slow batches find more of them ready."
+        yield _Edit({"prefetch_factor": factor}, text, replace(setup, prefetch_factor=factor))
+
+
+def _best_workers(evidence: Evidence, predicted: Sequence[Prediction]) -> int | None:
+    """The smallest number of workers that is nearly as good as the best, if it is a gain and there is room
+    for it.
+    """
+    now = evidence.workers
+    share, usable = evidence.making.cpu_share, evidence.cores.usable
+    allowed = {}
+    for prediction in predicted:
+        count = prediction.change.get("num_workers")
+        if not isinstance(count, int) or count <= now or share is None or usable is None:
+            continue
+        # One worker beside a loop that only waits for it always has a core; each further one must find its
+        # own.
+        if (count > 1 and count * share > usable + 0.05) or not _fits_memory(evidence, count):
+            continue
+        allowed[count] = prediction
+    best = max((p.speedup for p in allowed.values()), default=0.0)
+    good = [n for n, p in sorted(allowed.items()) if _pays(p) and p.speedup >= _SAME * best]
+    return good[0] if good else None
+
+
+def _fits_memory(evidence: Evidence, count: int) -> bool:
+    memory = evidence.memory
+    if memory is None or memory.available_bytes is None or not memory.plateau_bytes:
+        return True
+    return memory.plateau_bytes / memory.workers * (count - evidence.workers) < memory.available_bytes
+
+
+def _best_prefetch(evidence: Evidence, predicted: Sequence[Prediction]) -> int | None:
+    sizes = [b.size_bytes or 0 for i in evidence.loader.iterators for e in i.epochs for b in e.batches]
+    for prediction in predicted:
+        factor = prediction.change.get("prefetch_factor")
+        # More batches ahead are more memory: at most a gigabyte of it is advised.
+        if (
+            isinstance(factor, int)
+            and _pays(prediction)
+            and factor * evidence.workers * max(sizes, default=0) < 1e9
+        ):
+            return factor
+    return None
+
+
+def _together(model: Model | None, edits: Sequence[_Edit]) -> list[Advice]:
+    if model is None or len(edits) < 2:
+        return []
+    setup, change = model.setup, dict[str, Any]()
+    for edit in edits:
+        change |= edit.change
+        setup = replace(setup, **{_FIELDS[name]: value for name, value in edit.change.items()})
+    prediction = predict(model, change, setup)
+    best = max((p.speedup for e in edits if (p := predict(model, e.change, e.setup))), default=0.0)
+    if prediction is None or prediction.speedup < GAIN * best:
+        return []
+    return [Advice("All of these settings together.", change, prediction)]
+
+
+_FIELDS = {
+    "num_workers": "num_workers",
+    "prefetch_factor": "prefetch_factor",
+    "in_order": "in_order",
+    "persistent_workers": "persistent",
+    "pin_memory": "pinning",
+}
+
+
+def _fewer_workers(evidence: Evidence, predicted: Sequence[Prediction]) -> list[Advice]:
+    """Workers beyond the cores cost memory and start-up, and bring nothing."""
+    usable, share = evidence.cores.usable, evidence.making.cpu_share
+    if usable is None or share is None or evidence.workers * share <= 1.1 * usable:
+        return []
+    for prediction in predicted:
+        count = prediction.change.get("num_workers")
+        if isinstance(count, int) and usable <= count < evidence.workers and prediction.speedup >= _SAME:
+            text = (
+                f"Set num_workers={count}: there are {cores(usable)}, and {evidence.workers} workers are no"
+                f" faster than {count}."
+            )
+            return [Advice(text, prediction.change, prediction)]
+    return []
+
+
+def _faster_lines(setup: Setup, culprits: Sequence[Culprit]) -> Iterator[tuple[Mapping[str, Any], Setup]]:
+    for culprit in culprits[:1]:
+        if not culprit.samples or culprit.stage not in ("fetch", "collate"):
+            continue
+        for factor in (2, 10):
+            scale = 1 - culprit.share * (1 - 1 / factor)
+            if culprit.stage == "fetch":
+                yield _line_change(culprit, factor), replace(setup, fetch_scale=scale)
+            else:
+                yield _line_change(culprit, factor), replace(setup, collate_scale=scale)
+
+
+def _line_change(culprit: Culprit, factor: int) -> dict[str, Any]:
+    return {"line": f"{culprit.site.file}:{culprit.site.line}", "times_faster": factor}
+
+
+def _line_advice(evidence: Evidence, culprit: Culprit, predicted: Sequence[Prediction]) -> Advice | None:
+    if not culprit.samples or culprit.share < 0.2:
+        return None
+    site = culprit.site
+    name = site.file.replace("\\", "/").rpartition("/")[2]
+    in_call = f", in {culprit.calls}" if culprit.calls else ""
+    text = (
+        f"Make {name}:{site.line} ({site.function}{in_call}) cheaper: the loop waits for it for"
+        f" {duration(culprit.wait_s * 1e9)}"
+    )
+    if culprit.finding is not None:
+        text += f". {culprit.finding.rule}: {culprit.finding.help or culprit.finding.message}"
+    change = _line_change(culprit, 2)
+    prediction = _of(predicted, change)
+    if stage_wait_s(evidence, culprit.stage) * 1e9 < 0.1 * evidence.wait or (
+        prediction and not _pays(prediction)
+    ):
+        return None
+    return Advice(text.rstrip(".") + ".", change, prediction)
+
+
+def _pays(prediction: Prediction | None) -> bool:
+    return prediction is not None and prediction.speedup >= GAIN and prediction.low > 1.0
+
+
+def _of(predicted: Sequence[Prediction], change: Mapping[str, Any]) -> Prediction | None:
+    return next((prediction for prediction in predicted if prediction.change == change), None)

@@ -1,0 +1,125 @@
+"""Where the static half and the measured half meet: findings priced in seconds, culprit lines with their
+finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.hotlines import Project, share_within
+from dlcheck.diagnosis.model import Culprit, PricedFinding
+from dlcheck.diagnosis.timeline import LoaderLife
+from dlcheck.lint.finding import Finding
+
+# What a finding's rule is about, by the group of its code (rules.md): 1 the dataset, 2 the loader's set-up.
+_STARTUP = frozenset(("DLC205", "DLC207", "DLC208"))
+_INLINE = frozenset(("DLC203",))
+_DEVICE = frozenset(("DLC201", "DLC202"))
+_SETUP_PATH = frozenset(("DLC101", "DLC109", "DLC302", "DLC304"))
+
+_IN_STAGE = ("fetch-cpu", "fetch-io")
+
+
+def stage_wait_s(evidence: Evidence, stage: str) -> float:
+    """Seconds for which the loop waited on a stage ("fetch", "collate", "sampler"), whatever cause they were
+    counted to.
+    """
+    ns = 0
+    for (cause, detail), part in evidence.parts.items():
+        inner = detail if cause in ("queued", "reorder", "main") else cause
+        if inner == "cpu-wait":
+            belongs = (detail if cause == "cpu-wait" else "fetch") == stage
+        elif stage == "fetch":
+            belongs = inner in _IN_STAGE or (cause, detail) == ("unknown", "fetch")
+        elif stage == "collate":
+            belongs = inner == "collate"
+        else:
+            belongs = cause == "dispatch"
+        ns += part if belongs else 0
+    return ns / 1e9
+
+
+def culprits(evidence: Evidence, findings: Sequence[Finding], project: Project) -> tuple[Culprit, ...]:
+    """The lines to blame, those first for which the loop waited most."""
+    lines = []
+    for line in evidence.lines:
+        wait_s = line.share * stage_wait_s(evidence, line.stage)
+        finding = covering(findings, line.site.file, line.site.line, project) if line.samples else None
+        lines.append(Culprit(line.site, line.stage, line.share, wait_s, line.calls, line.samples, finding))
+    return tuple(sorted(lines, key=lambda c: (-c.wait_s, -c.share)))
+
+
+def covering(findings: Sequence[Finding], file: str, line: int, project: Project) -> Finding | None:
+    """The finding that covers a measured line of loading code: on the line itself, else of the function it
+    lies in.
+    """
+    path = project.absolute(file)
+    near = [
+        f
+        for f in findings
+        if f.place.file == path and f.rule[:4] in ("DLC1", "DLC3") and f.rule not in _SETUP_PATH
+    ]
+    for finding in near:
+        if finding.place.line <= line <= finding.place.end_line:
+            return finding
+    inside = [f for f in near if f.scope[0] <= line <= f.scope[1]]
+    return min(inside, key=lambda f: f.scope[1] - f.scope[0], default=None)
+
+
+def is_at(finding: Finding, loader: LoaderLife, project: Project) -> bool:
+    """Whether a finding speaks of this loader: its place covers the line at which the loader is created."""
+    site = loader.created_at
+    here = finding.place.line <= site.line <= finding.place.end_line
+    return here and finding.place.file == project.absolute(site.file)
+
+
+def price(
+    findings: Sequence[Finding], evidences: Sequence[Evidence], project: Project
+) -> tuple[PricedFinding, ...]:
+    """Each finding with its cost, the costliest first; the rest in their own order."""
+    priced = [_price(finding, evidences, project) for finding in findings]
+    return tuple(sorted(priced, key=lambda p: -(p.cost_s or 0.0)))
+
+
+def _price(finding: Finding, evidences: Sequence[Evidence], project: Project) -> PricedFinding:
+    if finding.rule[:4] == "DLC2":
+        own = [e for e in evidences if is_at(finding, e.loader, project)]
+        if not own:
+            return PricedFinding(finding, None, None, "this loader was not used in the run")
+        if finding.rule in _STARTUP:
+            return _sum(finding, own, "startup", "waits for workers that were started again")
+        if finding.rule in _INLINE:
+            return _sum(finding, own, "main", "waits for batches that the loop loads itself")
+        if finding.rule in _DEVICE:
+            return PricedFinding(finding, None, None, "copies to the device happen within the step")
+        return PricedFinding(finding, None, None, "its cost is not a waiting time")
+    if finding.rule in _SETUP_PATH or finding.rule[:4] not in ("DLC1", "DLC3"):
+        return PricedFinding(finding, None, None, "its cost is not a waiting time")
+    return _price_lines(finding, evidences, project)
+
+
+def _sum(finding: Finding, evidences: Sequence[Evidence], cause: str, why: str) -> PricedFinding:
+    ns = sum(n for e in evidences for (name, _), n in e.recurring.items() if name == cause)
+    wall = sum(e.wall for e in evidences)
+    return PricedFinding(finding, ns / 1e9, ns / wall if wall else None, why)
+
+
+def _price_lines(finding: Finding, evidences: Sequence[Evidence], project: Project) -> PricedFinding:
+    cost_s = wall_s = 0.0
+    samples = 0
+    place, (first, last) = finding.place, finding.scope
+    for evidence in evidences:
+        found = False
+        for stacks in evidence.stacks:
+            samples += len(stacks.samples)
+            share = share_within(stacks, project, place.file, place.line, place.end_line)
+            share = share or share_within(stacks, project, place.file, first, last)
+            cost_s += share * stage_wait_s(evidence, stacks.stage)
+            found = found or share > 0
+        wall_s += evidence.wall / 1e9 if found else 0.0
+    if not samples:
+        return PricedFinding(finding, None, None, "no stack was sampled while batches were made")
+    if not wall_s:
+        return PricedFinding(finding, None, None, "no stack sample lies in it")
+    return PricedFinding(finding, cost_s, cost_s / wall_s, "waits that stack samples place there")

@@ -1,0 +1,144 @@
+"""The machine during a loop: its cores, who used them, and how much was left."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, pstdev
+
+from dlcheck.diagnosis.attribution import Interval
+from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Cores:
+    """Cores in use, on average over a loop. None: not known.
+
+    ``host``: what the machine has. ``usable``: what affinity and the quota of the control group leave to the
+    run. ``own``: used by the run, its training process (``main``) and all workers. ``others``: used by
+    everything else on the host, with the deviation of it from interval to interval. ``free``: usable cores
+    that nobody used.
+    """
+
+    host: float | None
+    usable: float | None
+    own: float | None
+    main: float | None
+    others: float | None
+    others_deviation: float
+    free: float | None
+    throttled_s: float | None
+
+
+def cores_during(timeline: Timeline, loader: LoaderLife, spans: tuple[Interval, ...]) -> Cores:
+    """Who used the cores while the loops of ``loader`` ran."""
+    environment = timeline.environment
+    limits = [environment.get(key) for key in ("affinity", "cpu_quota", "cpu_count")]
+    usable = min((float(limit) for limit in limits if limit), default=None)
+    host = environment.get("cpu_count")
+    if not spans:
+        return Cores(host, usable, None, None, None, 0.0, None, None)
+    begin, end = spans[0][0], spans[-1][1]
+    by_pid: dict[int, list[ProcessSample]] = {}
+    for sample in timeline.processes:
+        by_pid.setdefault(sample.pid, []).append(sample)
+    born = _births(timeline)
+    meters = {pid: _meter(samples, born.get(pid)) for pid, samples in by_pid.items()}
+    main = _rate(meters.get(loader.pid), begin, end)
+    own = sum(_rate(meter, begin, end) or 0.0 for meter in meters.values()) if main is not None else None
+    others, deviation = _others(timeline, list(meters.values()), begin, end)
+    free = None
+    if usable is not None and own is not None:
+        free = usable - own
+        if others is not None and host:
+            free = min(free, host - own - others)
+        free = max(0.0, free)
+    return Cores(host, usable, own, main, others, deviation, free, _throttled_s(timeline, begin, end))
+
+
+_Meter = tuple[list[int], list[float]]
+
+
+def _births(timeline: Timeline) -> dict[int, int]:
+    return {
+        life.pid: life.process_start
+        for loader in timeline.loaders
+        for iterator in loader.iterators
+        for life in iterator.workers
+        if life.process_start is not None
+    }
+
+
+def _meter(samples: Sequence[ProcessSample], born: int | None) -> _Meter:
+    """CPU seconds of a process as a broken line. A process that was seen being started begins with none."""
+    times = [s.t for s in samples]
+    seconds = [s.cpu_s for s in samples]
+    if born is not None and times and born < times[0]:
+        times.insert(0, born)
+        seconds.insert(0, 0.0)
+    return times, seconds
+
+
+def _used_s(meter: _Meter, begin: int, end: int) -> float:
+    return _read_s(meter, end) - _read_s(meter, begin)
+
+
+def _read_s(meter: _Meter, t: int) -> float:
+    times, seconds = meter
+    position = bisect_left(times, t)
+    if position == 0:
+        return seconds[0]
+    if position == len(times):
+        return seconds[-1]
+    low, high = times[position - 1], times[position]
+    return seconds[position - 1] + (seconds[position] - seconds[position - 1]) * (t - low) / (high - low)
+
+
+def _rate(meter: _Meter | None, begin: int, end: int) -> float | None:
+    """Mean cores in use while the process was observed between ``begin`` and ``end``, as a share of that
+    time.
+    """
+    if meter is None or len(meter[0]) < 2:
+        return None
+    low, high = max(begin, meter[0][0]), min(end, meter[0][-1])
+    if high <= low or end <= begin:
+        return None
+    # What was not observed is taken to be like what was, for the process that lives through the whole loop.
+    observed = _used_s(meter, low, high) * 1e9
+    return observed / (high - low) if high - low > 0.5 * (end - begin) else observed / (end - begin)
+
+
+def _others(timeline: Timeline, meters: list[_Meter], begin: int, end: int) -> tuple[float | None, float]:
+    """Cores used by everything that is not of this run, nor dlcheck: the mean, and the deviation per
+    second.
+    """
+    samples = [s for s in timeline.machine if begin - 1e9 <= s.t <= end + 1e9]
+    rates: list[tuple[float, int]] = []
+    overhead = timeline.overhead
+    wall_s = overhead.get("wall_s") or 0.0
+    probe = (
+        (overhead.get("stacks_cpu_s", 0.0) + overhead.get("monitor_cpu_s", 0.0)) / wall_s if wall_s else 0.0
+    )
+    for earlier, later in pairwise(samples):
+        ns = later.t - earlier.t
+        if ns <= 0:
+            continue
+        own_s = sum(_used_s(meter, earlier.t, later.t) for meter in meters if meter[0])
+        busy_s = later.cpu_busy_s - earlier.cpu_busy_s
+        rates.append(((busy_s - own_s) * 1e9 / ns - probe, ns))
+    if not rates:
+        return None, 0.0
+    mean = sum(rate * ns for rate, ns in rates) / sum(ns for _, ns in rates)
+    deviation = pstdev([rate for rate, _ in rates]) if len(rates) > 1 else abs(fmean(r for r, _ in rates))
+    return max(0.0, mean), deviation
+
+
+def _throttled_s(timeline: Timeline, begin: int, end: int) -> float | None:
+    values = [
+        s.cgroup_throttled_s
+        for s in timeline.machine
+        if begin - 1e9 <= s.t <= end + 1e9 and s.cgroup_throttled_s is not None
+    ]
+    return values[-1] - values[0] if values else None

@@ -1,0 +1,278 @@
+"""Predicts what a change of settings, or a faster line, would bring: the loop is simulated with and without
+it.
+
+A speed-up is the ratio of two simulated times, so that what the simulation gets wrong in both cancels out.
+The interval comes from what is uncertain: how far the simulated present is from the measured one, and how
+much of the machine other programs will want. Where the simulation cannot reproduce the present, nothing is
+predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from dlcheck.diagnosis.loops import LoopEpoch, Work
+from dlcheck.diagnosis.machine import Cores
+from dlcheck.diagnosis.simulation import Ground, Setup, simulate
+from dlcheck.diagnosis.timeline import LoaderLife
+
+MOST_BATCHES = 600
+WORST_FIT = 0.35
+"""A simulated present further than this from the measured one is no ground for a prediction."""
+
+# Of a batch that a worker sends and that was loaded inline until now; of a tiny one, measured with torch
+# 2.13.
+_FEED_NS = 300_000
+_RECEIVE_NS = 500_000
+_COPY_BYTES_PER_NS = 1.5
+# Start-up of a worker that nobody has seen: a fork; a new interpreter that imports torch.
+_FORK_NS = (20e6, 40e6)
+_SPAWN_NS = (30e6, 2.5e9)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a change would bring. ``speedup``: time of the loop now over time then; ``low`` and ``high`` bound
+    it.
+    """
+
+    change: Mapping[str, Any]
+    speedup: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loop that can be replayed. ``fit``: simulated over measured time of the present settings."""
+
+    epochs: tuple[LoopEpoch, ...]
+    setup: Setup
+    ground: Ground
+    grounds: tuple[Ground, Ground]
+    fit: float
+    refusal: str
+
+
+def build_model(
+    loader: LoaderLife,
+    epochs: tuple[LoopEpoch, ...],
+    cores: Cores,
+    runqueue_slowdown: float | None,
+    wall_ns: int,
+) -> Model | None:
+    """The simulation's view of a measured loop; None where there is too little to replay.
+
+    ``runqueue_slowdown``: (CPU + waiting for a core) over CPU of the workers' threads.
+    """
+    batches = sum(len(epoch.works) for epoch in epochs)
+    if batches < 4 or not wall_ns:
+        return None
+    setup = setup_of(loader)
+    slowdown = runqueue_slowdown or 1.0
+    ground = _ground(loader, epochs, cores, slowdown, wall_ns)
+    replayed = _sample(_with_transfer(_uncontended(epochs, ground, slowdown), loader, setup))
+    ground = _fit_others(replayed, setup, ground, runqueue_slowdown)
+    share = sum(len(epoch.works) for epoch in replayed) / batches
+    fit = simulate(replayed, setup, ground).wall / (wall_ns * share)
+    others = cores.others or 0.0
+    spread = max(cores.others_deviation, 0.25 * max(ground.others, others))
+    calm = replace(ground, others=max(0.0, ground.others - spread))
+    busy = replace(ground, others=ground.others + spread)
+    return Model(replayed, setup, ground, (calm, busy), fit, _refusal(replayed, fit))
+
+
+def predict(model: Model, change: Mapping[str, Any], setup: Setup) -> Prediction | None:
+    """What ``setup`` instead of the present one would bring; ``change`` names it. None where nothing can be
+    said.
+    """
+    if model.refusal:
+        return None
+    now = simulate(model.epochs, model.setup, model.ground).wall
+    then = simulate(model.epochs, setup, model.ground).wall
+    ratios = [now / then]
+    for ground in model.grounds:
+        ratios.append(
+            simulate(model.epochs, model.setup, ground).wall / simulate(model.epochs, setup, ground).wall
+        )
+    # What the model misses now it will miss then; how much of that cancels is not known.
+    doubt = abs(model.fit - 1.0) / 2
+    error = 0.03 + doubt * min(1.0, abs(ratios[0] - 1.0))
+    return Prediction(change, ratios[0], min(ratios) * (1 - error), max(ratios) * (1 + error))
+
+
+def setup_of(loader: LoaderLife) -> Setup:
+    """The present settings."""
+    settings = loader.settings
+    return Setup(
+        num_workers=int(settings.get("num_workers") or 0),
+        prefetch_factor=int(settings.get("prefetch_factor") or 2),
+        in_order=settings.get("in_order") is not False,
+        persistent=bool(settings.get("persistent_workers")),
+        pinning=bool(settings.get("pinning")),
+    )
+
+
+def with_workers(setup: Setup, workers: int) -> Setup:
+    """The same with another number of workers."""
+    return replace(setup, num_workers=workers)
+
+
+def worker_counts(setup: Setup, cores: Cores, cpu_share: float) -> tuple[int, ...]:
+    """Numbers of workers worth a prediction, the present one left out.
+
+    No more than keep the usable cores busy, by the share of its time for which a worker needs a core.
+    """
+    now = setup.num_workers
+    usable = cores.usable or 1.0
+    most = max(1, round(usable / max(cpu_share, usable / 32)))
+    wanted = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, max(1, now // 2), now + 1, 2 * now, int(usable)}
+    return tuple(sorted(n for n in wanted if 0 < n != now and (n <= most or n < now)))
+
+
+def _ground(
+    loader: LoaderLife, epochs: Sequence[LoopEpoch], cores: Cores, slowdown: float, wall_ns: int
+) -> Ground:
+    lives = [life for iterator in loader.iterators for life in iterator.workers]
+    starts = [
+        life.process_started - life.process_start
+        for life in lives
+        if life.process_started is not None and life.process_start is not None
+    ]
+    readies = [
+        max(
+            0,
+            (life.dataset_ready if life.dataset_ready is not None else life.ready or 0)
+            - life.process_started,
+        )
+        for life in lives
+        if life.process_started is not None and (life.dataset_ready is not None or life.ready is not None)
+    ]
+    method = loader.settings.get("start_method")
+    guess = _FORK_NS if method in (None, "fork") else _SPAWN_NS
+    shutdowns = [
+        i.shutdown_end - i.shutdown_begin
+        for i in loader.iterators
+        if i.shutdown_end is not None and i.shutdown_begin is not None and _in_loop(i.shutdown_begin, loader)
+    ]
+    resets = [
+        e.iterator_end - e.iterator_begin
+        for i in loader.iterators
+        for e in i.epochs[1:]
+        if e.iterator_end is not None and e.iterator_begin is not None
+    ]
+    usable = cores.usable or 1.0
+    return Ground(
+        cores=usable,
+        host_cores=max(usable, cores.host or usable),
+        others=cores.others or 0.0,
+        step_cores=_step_cores(epochs, cores, usable, slowdown, wall_ns),
+        start=median(starts) if starts else guess[0],
+        ready=median(readies) if readies else guess[1],
+        reset=median(resets) if resets else 2e6,
+        shutdown=median(shutdowns) if shutdowns else 10e6,
+    )
+
+
+def _in_loop(t: int, loader: LoaderLife) -> bool:
+    """Whether a shutdown kept the loop waiting: it came when the loop asked once more, not when the program
+    ended.
+    """
+    return any(
+        e.last_asked is not None and e.end is not None and e.last_asked <= t <= e.end
+        for i in loader.iterators
+        for e in i.epochs
+    )
+
+
+def _step_cores(
+    epochs: Sequence[LoopEpoch], cores: Cores, usable: float, slowdown: float, wall_ns: int
+) -> float:
+    """How many cores the loop's step uses while it runs with a core to itself."""
+    steps = sum(sum(epoch.steps) for epoch in epochs)
+    if cores.main is None or not steps:
+        return 1.0
+    inline = all(not work.feed and not work.receive for epoch in epochs for work in epoch.works)
+    loading = sum(
+        work.receive + work.draw + (work.cpu if inline else 0) for epoch in epochs for work in epoch.works
+    )
+    used = max(0.0, cores.main * wall_ns - loading) / steps
+    if used >= 1.0:
+        return min(usable, used)
+    # A step that uses its core for the share u takes 1 + u (slowdown - 1) times as long while others want it
+    # too.
+    left = 1.0 - used * (slowdown - 1.0)
+    return min(1.0, used / left) if left > 0 else 1.0
+
+
+def _uncontended(epochs: Sequence[LoopEpoch], ground: Ground, slowdown: float) -> tuple[LoopEpoch, ...]:
+    """Steps as they would be with a core to themselves: the loop is taken to have queued for one as the
+    workers did.
+    """
+    stretch = 1.0 + min(1.0, ground.step_cores) * (slowdown - 1.0)
+    return tuple(replace(e, steps=tuple(int(step / stretch) for step in e.steps)) for e in epochs)
+
+
+def _with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup) -> tuple[LoopEpoch, ...]:
+    """Where nothing was sent, since batches were made inline: what sending would cost, from their size."""
+    if setup.num_workers:
+        return tuple(epochs)
+    sizes = [
+        b.size_bytes
+        for i in loader.iterators
+        for e in i.epochs
+        for b in e.batches
+        if b.size_bytes is not None
+    ]
+    copy = int(median(sizes) / _COPY_BYTES_PER_NS) if sizes else 0
+
+    def sent(work: Work) -> Work:
+        return replace(work, feed=_FEED_NS + copy, receive=_RECEIVE_NS)
+
+    return tuple(replace(epoch, works=tuple(map(sent, epoch.works))) for epoch in epochs)
+
+
+def _sample(epochs: tuple[LoopEpoch, ...]) -> tuple[LoopEpoch, ...]:
+    """Enough whole epochs for a replay, spread over the run; of a single long one, its beginning."""
+    count = sum(len(epoch.works) for epoch in epochs)
+    if count <= MOST_BATCHES:
+        return epochs
+    longest = max(len(epoch.works) for epoch in epochs)
+    keep = max(1, MOST_BATCHES // longest)
+    chosen = [epochs[position * len(epochs) // keep] for position in range(min(keep, len(epochs)))]
+    return tuple(
+        replace(e, works=e.works[:MOST_BATCHES], steps=e.steps[:MOST_BATCHES], owners=e.owners[:MOST_BATCHES])
+        for e in chosen
+    )
+
+
+def _fit_others(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground, slowdown: float | None) -> Ground:
+    """Let other programs want as much as explains how long the workers really waited for a core."""
+    if slowdown is None or not setup.num_workers or ground.others < 0.05:
+        return ground
+    low, high = 0.0, 8.0 * ground.host_cores
+    if simulate(epochs, setup, replace(ground, others=low)).slowdown >= slowdown:
+        return replace(ground, others=low)
+    for _ in range(8):
+        middle = (low + high) / 2
+        if simulate(epochs, setup, replace(ground, others=middle)).slowdown < slowdown:
+            low = middle
+        else:
+            high = middle
+    return replace(ground, others=(low + high) / 2)
+
+
+def _refusal(epochs: Sequence[LoopEpoch], fit: float) -> str:
+    works = [work for epoch in epochs for work in epoch.works]
+    unmeasured = sum(not work.measured for work in works)
+    if 2 * unmeasured > len(works):
+        return "the clocks of the workers were not recorded"
+    if abs(fit - 1.0) > WORST_FIT:
+        return (
+            f"the simulation takes {fit:.2f} times as long as the loop took: "
+            "something that it does not know decides here, or the machine's load changed during the run"
+        )
+    return ""

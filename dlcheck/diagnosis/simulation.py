@@ -1,0 +1,253 @@
+"""Replays a loop over a loader, as torch's loader would run it, under other settings.
+
+A discrete-event simulation: the loop asks, gets, takes its step; each worker has a queue of indices and makes
+one batch after the other; a feeder thread per worker pickles and sends; a pin-memory thread may stand
+between. As in torch, at most ``prefetch_factor * num_workers`` batches are under way, a new index is sent
+when one is handed to the loop, to the workers in turn, and with ``in_order`` a batch that is early waits for
+its turn.
+
+Cores are shared as a fluid: where everybody together wants more cores than there are, whatever needs a core
+proceeds in proportion, while what is blocked (disk, network, sleep) proceeds as it did. Times in ns.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dlcheck.diagnosis.loops import LoopEpoch, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The settings of a loader that the simulation knows, and what is to be made faster by which factor."""
+
+    num_workers: int
+    prefetch_factor: int = 2
+    in_order: bool = True
+    persistent: bool = False
+    pinning: bool = False
+    fetch_scale: float = 1.0
+    collate_scale: float = 1.0
+    transfer_scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What stays the same when settings change.
+
+    ``cores``: what the run may use; ``host_cores``: what there is; ``others``: cores that other programs
+    want. ``step_cores``: cores that the loop's step uses. ``threads``: cores that a worker uses while it is
+    on the CPU. ``start``: of one worker, paid one after the other by the loop; ``ready``: until a started
+    worker begins to fetch; ``reset`` and ``shutdown``: per epoch and per iterator.
+    """
+
+    cores: float
+    host_cores: float
+    others: float = 0.0
+    step_cores: float = 1.0
+    threads: float = 1.0
+    start: float = 0.0
+    ready: float = 0.0
+    reset: float = 0.0
+    shutdown: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How long the loop took, how long it waited, and by which factor the CPU work of workers was slowed
+    down.
+    """
+
+    wall: float
+    wait: float
+    slowdown: float
+
+
+def simulate(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground) -> Outcome:
+    """The loop over all ``epochs`` under ``setup``. Steps are given as they are with a core to themselves."""
+    wall = wait = wanted = slowed = 0.0
+    for number, epoch in enumerate(epochs):
+        starts = number == 0 or not setup.persistent
+        if setup.num_workers:
+            run = _Epoch(epoch, setup, ground, starts)
+            run.replay()
+            wall, wait = wall + run.t, wait + run.waited
+            wanted, slowed = wanted + run.wanted, slowed + run.slowed
+        else:
+            spent, waited = _inline(epoch, setup, ground)
+            wall, wait = wall + spent, wait + waited
+    return Outcome(wall, wait, slowed / wanted if wanted else 1.0)
+
+
+def _slowdown(own: float, ground: Ground) -> float:
+    return max(1.0, own / ground.cores, (own + ground.others) / ground.host_cores)
+
+
+def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, float]:
+    loading, stepping = _slowdown(ground.threads, ground), _slowdown(ground.step_cores, ground)
+    waited = spent = 0.0
+    for work, step in zip(epoch.works, epoch.steps, strict=True):
+        cpu, off = _demand(work, setup)
+        wait = work.draw + cpu * loading + off + (work.pin if setup.pinning else 0)
+        waited += wait
+        spent += wait + step * _stretch(ground.step_cores, stepping)
+    return spent, waited
+
+
+def _demand(work: Work, setup: Setup) -> tuple[float, float]:
+    cpu = work.fetch_cpu * setup.fetch_scale + work.collate_cpu * setup.collate_scale
+    return cpu, work.fetch_off * setup.fetch_scale + work.collate_off * setup.collate_scale
+
+
+def _stretch(cores: float, slowdown: float) -> float:
+    """How much longer a job takes that is on a core for the share ``cores`` of its time."""
+    share = min(1.0, cores)
+    return share * slowdown + 1.0 - share
+
+
+@dataclass(slots=True)
+class _Job:
+    """What a worker or the loop is at: ns left of it, the share of it that needs a core, and how many cores
+    then.
+    """
+
+    left: float
+    share: float
+    cores: float
+
+
+class _Epoch:
+    """One epoch: the queues, and who does what now."""
+
+    def __init__(self, epoch: LoopEpoch, setup: Setup, ground: Ground, starts: bool) -> None:
+        self._works, self._steps = epoch.works, epoch.steps
+        self._setup, self._ground, self._starts = setup, ground, starts
+        workers = setup.num_workers
+        self._queues: list[deque[int]] = [deque() for _ in range(workers)]
+        self._jobs: list[_Job | None] = [None] * workers
+        self._making: list[int] = [0] * workers
+        self._tasks = [0] * workers
+        self._owner: dict[int, int] = {}
+        self._available = [0.0] * workers
+        self._feeder_free = [0.0] * workers
+        self._pin_free = 0.0
+        self._timers: list[tuple[float, int, int]] = []
+        self._arrived: set[int] = set()
+        self._order: deque[int] = deque()
+        self._next_worker = 0
+        self._sent = 0
+        self.t = self.waited = self.wanted = self.slowed = 0.0
+
+    def replay(self) -> None:
+        """Run the epoch from the request for it to its end."""
+        self._begin()
+        for number in range(len(self._works)):
+            asked = self.t
+            while not self._is_ready(number):
+                self._advance(None)
+            idx = self._take(number)
+            handed = _Job(0.0 if self._setup.pinning else float(self._works[idx].receive), 1.0, 1.0)
+            self._advance_to_end(handed)
+            self._send()
+            self.waited += self.t - asked
+            cores = self._ground.step_cores
+            self._advance_to_end(_Job(float(self._steps[number]), min(1.0, cores), max(1.0, cores)))
+        if self._starts or not self._setup.persistent:
+            self.t += self._ground.shutdown
+            self.waited += self._ground.shutdown
+
+    def _begin(self) -> None:
+        setup, ground = self._setup, self._ground
+        for worker in range(setup.num_workers):
+            if self._starts:
+                self.t += ground.start
+                self._available[worker] = self.t + ground.ready
+                heapq.heappush(self._timers, (self._available[worker], -1, worker))
+        self.t += 0.0 if self._starts else ground.reset
+        for _ in range(setup.prefetch_factor * setup.num_workers):
+            self._send()
+        self.waited += self.t
+
+    def _send(self) -> None:
+        """Draw the next indices and put them into the queue of the worker whose turn it is."""
+        if self._sent >= len(self._works):
+            return
+        workers = self._setup.num_workers
+        for _ in range(workers):
+            worker = self._next_worker
+            self._next_worker = (worker + 1) % workers
+            if self._setup.in_order or self._tasks[worker] < self._setup.prefetch_factor:
+                break
+        idx = self._sent
+        self._sent += 1
+        self.t += self._works[idx].draw
+        self._tasks[worker] += 1
+        self._owner[idx] = worker
+        self._queues[worker].append(idx)
+        self._occupy(worker)
+
+    def _occupy(self, worker: int) -> None:
+        if self._jobs[worker] is None and self._queues[worker] and self._available[worker] <= self.t:
+            idx = self._queues[worker].popleft()
+            cpu, off = _demand(self._works[idx], self._setup)
+            busy = max(1.0, cpu + off)
+            self._jobs[worker] = _Job(busy, cpu / busy, self._ground.threads)
+            self._making[worker] = idx
+
+    def _is_ready(self, number: int) -> bool:
+        return number in self._arrived if self._setup.in_order else bool(self._order)
+
+    def _take(self, number: int) -> int:
+        idx = number if self._setup.in_order else self._order.popleft()
+        self._arrived.discard(idx)
+        self._tasks[self._owner[idx]] -= 1
+        return idx
+
+    def _advance_to_end(self, job: _Job) -> None:
+        while job.left > 1e-6:
+            self._advance(job)
+
+    def _advance(self, main: _Job | None) -> None:
+        """Let time pass until something ends: a worker's batch, a timer, or what the loop is at."""
+        active = [job for job in self._jobs if job is not None]
+        own = sum(job.share * job.cores for job in active)
+        if main is not None:
+            own += main.share * main.cores
+            active.append(main)
+        slowdown = _slowdown(own, self._ground)
+        step = min((job.left * _stretch(job.share, slowdown) for job in active), default=float("inf"))
+        if self._timers:
+            step = min(step, max(0.0, self._timers[0][0] - self.t))
+        if step == float("inf"):
+            raise RuntimeError("the simulated loop waits for a batch that nobody makes")
+        self.t += step
+        for job in active:
+            done = step / _stretch(job.share, slowdown)
+            job.left -= done
+            if job is not main:
+                self.wanted += done * job.share
+                self.slowed += done * job.share * slowdown
+        for worker, running in enumerate(self._jobs):
+            if running is not None and running.left <= 1e-6:
+                self._jobs[worker] = None
+                self._feed(worker, self._making[worker])
+                self._occupy(worker)
+        while self._timers and self._timers[0][0] <= self.t + 1e-6:
+            _, idx, worker = heapq.heappop(self._timers)
+            if idx < 0:
+                self._available[worker] = self.t
+                self._occupy(worker)
+            else:
+                self._arrived.add(idx)
+                self._order.append(idx)
+
+    def _feed(self, worker: int, idx: int) -> None:
+        work = self._works[idx]
+        arrives = max(self.t, self._feeder_free[worker]) + work.feed * self._setup.transfer_scale
+        self._feeder_free[worker] = arrives
+        if self._setup.pinning:
+            arrives = self._pin_free = max(arrives, self._pin_free) + work.receive + work.pin
+        heapq.heappush(self._timers, (arrives, idx, worker))
