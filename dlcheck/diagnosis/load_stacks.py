@@ -31,8 +31,8 @@ def load_stacks(
 
     A worker's stack begins below torch's ``_worker_loop``; the probe's own frames are left out. py-spy does
     not say which samples of a window were idle. Other windows hold active threads only: a line that is seen
-    in them less than half as often waits. Where that is not known, a sample is taken to be idle when its thread
-    was blocked for most of the stage (fetch, collate) that it lies in, or lies in none and waits in a queue.
+    in them less than half as often waits. Where that is not known, a sample is taken to be idle when its
+    thread was blocked for most of the stage (fetch, collate) that it lies in, or waits in a queue.
     """
     stages = _Stages(loaders)
     activity = _Activity(recording / "stacks", notes)
@@ -108,8 +108,8 @@ class _Activity:
                     self._take_all(_read(path))
             except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
                 notes.append(_damaged(path, error))
-        # On a busy machine py-spy misses ticks, more of them in one window than in another: the line that works
-        # the most tells how many.
+        # On a busy machine py-spy misses ticks, more of them in one window than in another: the line that
+        # works the most tells how many.
         ratios = [ratio for place in self._seen if (ratio := self._ratio(place)) is not None]
         self._most = min(1.0, max(_LEAST_RATIO, *ratios, 0.0))
 
@@ -177,7 +177,7 @@ def _mostly_blocked(cost: Cost | None) -> bool:
 
 
 def read_dump(path: Path) -> dict[str, Any]:
-    """One look at a waiting loop (``dlcheck.probe.hangs``). Raises OSError or ValueError when it is damaged."""
+    """One look at a waiting loop (``dlcheck.probe.hangs``). Raises OSError or ValueError when damaged."""
     look = _read(path)
     if not isinstance(look.get("dumps"), dict):
         raise ValueError("not a look")

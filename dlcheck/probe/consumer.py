@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +32,7 @@ from dlcheck.probe.stages import Stages, set_current
 _STATE = "_dlcheck"
 _serials = iter(range(1, 1 << 24))
 _constructing = threading.local()
+_live: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class IteratorState:
@@ -62,27 +65,26 @@ def patch_next(cls: Any) -> None:
 
     @functools.wraps(original)
     def __next__(self: Any) -> Any:
-        state = None
+        state = self.__dict__.get(_STATE)
+        if state is None:
+            return original(self)
         try:
-            state = state_of(self)
-            if state is not None:
-                _asked(self, state)
-        except Exception as error:
-            trouble("next", error)
-        try:
+            _guarded(_asked, self, state)
             batch = original(self)
+            _guarded(_got, self, state)
         except BaseException as error:
-            if state is not None:
-                _ended(self, state, error)
+            _guarded(_ended, self, state, error)
             raise
-        if state is not None:
-            try:
-                _got(self, state)
-            except Exception as error:
-                trouble("next", error)
         return batch
 
     cls.__next__ = unseen(__next__)
+
+
+def _guarded(hook: Callable[..., None], *args: Any) -> None:
+    try:
+        hook(*args)
+    except Exception as error:
+        trouble("next", error)
 
 
 def _asked(iterator: Any, state: IteratorState) -> None:
@@ -110,24 +112,22 @@ def _got(iterator: Any, state: IteratorState) -> None:
 
 
 def _ended(iterator: Any, state: IteratorState, error: BaseException) -> None:
-    try:
-        t = now()
-        emit(STOP if isinstance(error, StopIteration) else ERROR, state.serial, 0, t, state.asked)
-        file = journal.events()
-        # A Ctrl-C does not answer the loop: a hang that is ended by it remains one.
-        if file is not None and isinstance(error, Exception):
-            file.progress(state.asked, t)
-        if not isinstance(error, StopIteration):
-            strip_traceback(error)
-            journal.say(
-                "loader-error",
-                serial=state.serial,
-                type=type(error).__qualname__,
-                message=str(error)[:4000],
-                exits=_exits(iterator),
-            )
-    except Exception as own:
-        trouble("next", own)
+    t = now()
+    stopped = isinstance(error, StopIteration)
+    emit(STOP if stopped else ERROR, state.serial, 0, t, state.asked)
+    file = journal.events()
+    # A Ctrl-C does not answer the loop: a hang that is ended by it remains one.
+    if file is not None and isinstance(error, Exception):
+        file.progress(state.asked, t)
+    if not stopped:
+        strip_traceback(error)
+        journal.say(
+            "loader-error",
+            serial=state.serial,
+            type=type(error).__qualname__,
+            message=str(error)[:4000],
+            exits=_exits(iterator),
+        )
 
 
 def _exits(iterator: Any) -> list[tuple[int, int, int]]:
@@ -149,6 +149,7 @@ def patch_construction(cls: Any) -> None:
                 state = IteratorState()
                 emit(ITERATOR, state.serial, 0, now(), describe.number(loader), threading.get_native_id())
                 self.__dict__[_STATE] = state
+                _live.add(self)
                 if not loader.num_workers:
                     state.stages = Stages(state.serial, hands_on=True)
                 before = set_current(state.stages)
@@ -187,6 +188,18 @@ def _observe_results(iterator: Any, state: IteratorState) -> None:
 
     queue._recv_bytes = recv_bytes
     pinning.states[queue] = state
+
+
+@atexit.register
+def _report_exits() -> None:
+    """A dead worker may end the program at any line, when torch's handler of SIGCHLD raises: say why it died."""
+    try:
+        for iterator in list(_live):
+            state, exits = state_of(iterator), _exits(iterator)
+            if state is not None and exits:
+                journal.say("worker-exits", serial=state.serial, exits=exits)
+    except Exception as error:
+        trouble("exit", error)
 
 
 def patch_process_start(cls: Any) -> None:

@@ -51,6 +51,8 @@ class Monitor:
 
     def _run(self) -> None:
         begun, cpu_begun = time.monotonic(), time.thread_time()
+        if not Path("/proc/self/stat").exists():
+            self.notes.append("processes and machine are not sampled: there is no /proc on this system")
         counters = Counters(self._recording, self._root)
         executable = self._usable_pyspy()
         stacks = Stacks(executable, self._recording) if executable else None

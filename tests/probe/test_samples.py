@@ -38,7 +38,7 @@ def seconds_by_line(seen: Outcome, pids: set[int]) -> Counter[int]:
 def test_stacks_name_the_lines_that_cost(probe: Probe, workers: int) -> None:
     if pyspy.try_out(pyspy.find() or "py-spy") is not None:
         pytest.skip("py-spy cannot be used on this machine")
-    seen = probe(BUSY, str(workers), "4" if not workers else "8", stacks=True)
+    seen = probe(BUSY, str(workers), "4" if not workers else "7", stacks=True)
     (loader,) = seen.timeline.loaders
     pids = {w.pid for iterator in loader.iterators for w in iterator.workers} or {loader.pid}
     seconds = seconds_by_line(seen, pids)

@@ -64,8 +64,8 @@ def main(way, workers):
         loader = DataLoader(Fails("hang"), batch_size=4, timeout=2, **kwargs)
     elif way == "interrupted":
         loader = DataLoader(Fails("fine"), batch_size=4, **kwargs)
-        print(len(list(loader)), flush=True)
         try:
+            print(len(list(loader)), flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("interrupted", flush=True)
