@@ -84,7 +84,11 @@ def _arguments(loader: Loader) -> tuple[Expr, ...]:
 
 def _rebuilt(program: Program, scope: Scope, block: Block | None, exprs: tuple[Expr, ...], depth: int) -> bool:
     """A loop runs this place again and again, and none of the expressions varies with that loop."""
-    loops = [b for b in block.chain() if b.kind in ("for", "while")] if block is not None else []
+    around = list(block.chain()) if block is not None else []
+    loops = [b for b in around if b.kind in ("for", "while")]
+    nearer = around[: around.index(loops[0])] if loops else around
+    if any(b.kind in ("if", "else", "except") for b in nearer):
+        return False  # built only now and then
     if loops:
         return not _vary(program, scope, loops, exprs)
     if scope.kind != "function" or depth > 3 or _uses_self(exprs, scope):

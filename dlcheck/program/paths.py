@@ -16,6 +16,7 @@ from dlcheck.facts.model import (
     Name,
     Op,
     Return,
+    Star,
     Sub,
     dotted,
     parts_of,
@@ -28,6 +29,11 @@ _DEEPEST = 6
 _ITEM_METHODS = ("__getitem__", "__getitems__")
 _CACHED = frozenset({"lru_cache", "cache", "cached_property", "cached", "memoize"})
 _RANDOM = ("random.", "numpy.random", "torch.rand", "torch.randint", "torch.randperm", "uuid.")
+# Methods that give something else each time, whatever they are called on: a queue, a cursor, a generator of numbers.
+_MOVES_ON = frozenset(
+    "get_nowait popleft readline recv fetchone choice choices sample randint randrange integers permutation uniform "
+    "multinomial".split()
+)
 
 
 @dataclass(eq=False)
@@ -35,8 +41,8 @@ class Step:
     """One function on a path, with what is known of the way to it.
 
     ``lazy``: it is reached only behind a check that lets it run once (``if self.file is None``). ``repeats``: it is
-    reached from inside a loop of the path. ``varying`` holds the names that depend on the item, ``attributes`` those of
-    ``self`` that do.
+    reached from inside a loop of the path. ``varying`` holds the names that depend on the item (in a path of set-up: on
+    the loop that they stand in), ``attributes`` the attributes that do, shared by all steps of a path.
     """
 
     scope: Scope
@@ -166,8 +172,8 @@ def _walk(
     else:
         if depth > _DEEPEST or len(path.steps) > 60:
             return
-        inherited = set(path.steps[0].attributes) if path.steps else set()
-        step = Step(scope, lazy or _is_cached(scope), repeats, set(varying), inherited)
+        shared = path.steps[0].attributes if path.steps else set()
+        step = Step(scope, lazy or _is_cached(scope), repeats, set(varying) | _enclosed(path, scope), shared)
         path.steps.append(step)
     _spread(step, path)
     for site in list(scope.calls):
@@ -175,7 +181,7 @@ def _walk(
         inner_repeats = step.repeats or loop_around(site.block) is not None
         for value in path.evaluator.values(site.call.func, scope):
             for target, owner in _targets(path, value, cls):
-                given = _given(path, step, site.call, target)
+                given = _given(path, step, site.call, target, value)
                 _walk(path, target, owner, given, lazy=inner_lazy, repeats=inner_repeats, depth=depth + 1)
     if path.kind in ("item", "iter"):
         for sub, block in scope.subs:
@@ -185,6 +191,8 @@ def _walk(
                     target = path.evaluator.method(owner, "__getitem__")
                     if target is not None:
                         names = set(_after_self(target)) if path.varies(sub.index, step) else set()
+                        if target.self_name is not None and path.varies(sub.base, step):
+                            names.add(target.self_name)
                         again = loop_around(block) is not None
                         _walk(path, target, owner, names, lazy=step.lazy, repeats=again, depth=depth + 1)
 
@@ -230,15 +238,44 @@ def _targets(path: Path, value: Value, cls: Scope | None) -> Iterator[tuple[Scop
                     yield method, scope
 
 
-def _given(path: Path, step: Step, call: Call, target: Scope) -> set[str]:
+def _given(path: Path, step: Step, call: Call, target: Scope, value: Value) -> set[str]:
     """The parameters of a called function that get something that varies with the item."""
-    skip = 1 if target.self_name is not None else 0
-    arguments = Arguments(path.evaluator, call, step.scope)
     out: set[str] = set()
+    func = call.func
+    bound = isinstance(value, Ref) and value.bound
+    if target.self_name is not None:
+        receiver = func.base if bound and isinstance(func, Attr) else func
+        if path.varies(receiver, step):
+            out.add(target.self_name)
+    arguments = (*call.args, *(v for _, v in call.keywords))
+    if not any(path.varies(argument, step) for argument in arguments):
+        return out
+    # Where it is not plain which argument goes where, all may get what varies.
+    plain = not any(isinstance(a, Star) for a in call.args) and all(k is not None for k, _ in call.keywords)
+    on_class = isinstance(value, Ref) and value.scope.kind == "function" and not bound
+    if not plain or isinstance(value, PartialRef) or (on_class and target.self_name is not None):
+        return out | {p.name for p in target.params}
+    skip = 1 if target.self_name is not None else 0
+    given = Arguments(path.evaluator, call, step.scope)
     for position, param in enumerate(target.params[skip:]):
-        given = arguments.given(param.name, None if param.kind == "keyword" else position)
-        if any(path.varies(expr, step) for expr, scope in given if scope is step.scope):
+        if param.kind in ("args", "kwargs"):
             out.add(param.name)
+            continue
+        found = given.given(param.name, None if param.kind == "keyword" else position)
+        if any(path.varies(expr, step) for expr, scope in found if scope is step.scope):
+            out.add(param.name)
+    return out
+
+
+def _enclosed(path: Path, scope: Scope) -> set[str]:
+    """The varying names of the functions around a local function that it may use as they are."""
+    out: set[str] = set()
+    outer = scope.parent
+    while outer is not None and outer.kind in ("function", "lambda"):
+        step = path.step_of(outer)
+        if step is not None:
+            out |= {name for name in step.varying if name not in scope.bindings}
+        outer = outer.parent
     return out
 
 
@@ -252,16 +289,15 @@ def _spread(step: Step, path: Path) -> None:
                 continue
             for binding in bindings:
                 if binding.kind in ("assign", "unpack", "for", "with", "augment") and binding.value is not None:
-                    loops = path.kind == "iter" and binding.kind == "for"
+                    loops = path.kind in ("iter", "setup") and binding.kind == "for"
                     if loops or _varies(binding.value, step, path.evaluator):
                         step.varying.add(name)
                         break
         for store in scope.stores:
             if isinstance(store.base, Name) and store.base.id == scope.self_name and store.attr is not None:
-                if _varies(store.value, step, path.evaluator) and not is_lazy(store.block, scope, store.at):
-                    step.attributes.add(store.attr)
-                    if path.steps and scope.owner is path.steps[0].scope.owner:
-                        path.steps[0].attributes.add(store.attr)
+                if store.augmented or _varies(store.value, step, path.evaluator):
+                    if not is_lazy(store.block, scope, store.at):
+                        step.attributes.add(store.attr)
         if len(step.varying) + len(step.attributes) == before:
             return
 
@@ -272,7 +308,7 @@ def _varies(expr: Expr, step: Step, evaluator: Evaluator) -> bool:
             return name in step.varying
         case Attr(base, attr, _):
             if isinstance(base, Name) and base.id == step.scope.self_name:
-                return attr in step.attributes
+                return attr in step.attributes or base.id in step.varying
             return _varies(base, step, evaluator)
         case Const():
             return False
@@ -285,7 +321,7 @@ def _varies(expr: Expr, step: Step, evaluator: Evaluator) -> bool:
             for name in callee_names(evaluator, expr, step.scope):
                 if name.startswith(_RANDOM) or name == "builtins.next":
                     return True
-            if isinstance(func, Attr) and func.attr in ("get_nowait", "popleft", "readline", "recv", "fetchone"):
+            if isinstance(func, Attr) and func.attr in _MOVES_ON:
                 return True
             if isinstance(func, Attr) and func.attr in ("get", "pop") and not expr.args and not expr.keywords:
                 return True

@@ -75,7 +75,6 @@ class Consumption:
     loaders: tuple[Loader, ...]
     uses: list[Use] = field(default_factory=list)
     _by_call: dict[int, list[Loader]] = field(default_factory=dict)
-    _around: dict[tuple[int, int], frozenset[Block]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for loader in self.loaders:
@@ -198,32 +197,32 @@ class Consumption:
 
     # -- how often --------------------------------------------------------------------------------------------------
 
-    def loops_around(self, scope: Scope, block: Block | None, depth: int = 0) -> frozenset[Block]:
-        """The loops that run a place again and again, those of the callers included."""
-        key = (id(scope), id(block))
-        known = self._around.get(key)
-        if known is not None:
-            return known
-        self._around[key] = frozenset()
-        out: set[Block] = set()
-        if block is not None:
-            out |= {b for b in block.chain() if b.kind in ("for", "while")}
-        if depth < 8 and scope.kind in ("function", "lambda"):
-            for site, _ in self.evaluator.callers(scope):
-                out |= self.loops_around(site.scope, site.block, depth + 1)
-        self._around[key] = frozenset(out)
-        return self._around[key]
-
     def epoch_loops(self, use: Use, loader: Loader) -> frozenset[Block]:
         """The loops that consume one and the same loader again: around the use, but not around the building."""
         around = self._loops_for(use.scope, use.block, loader, 0, set())
-        built = self.loops_around(loader.scope, loader.site.block)
-        return frozenset(around) - built
+        return frozenset(around) - self._rebuilding_loops(loader.scope, loader.site.block, 0, set())
+
+    def _rebuilding_loops(self, scope: Scope, block: Block | None, depth: int, seen: set[int]) -> set[Block]:
+        """The loops that run a place in every turn: what stands behind a condition is not built again each time."""
+        out: set[Block] = set()
+        if id(scope) in seen or depth > 8:
+            return out
+        seen.add(id(scope))
+        for around in block.chain() if block is not None else ():
+            if around.kind in ("if", "else", "except"):
+                return out
+            if around.kind in ("for", "while"):
+                out.add(around)
+        if scope.kind in ("function", "lambda"):
+            for site, _ in self.evaluator.callers(scope):
+                out |= self._rebuilding_loops(site.scope, site.block, depth + 1, seen)
+        return out
 
     def _loops_for(
         self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[int]
     ) -> set[Block]:
-        """Like ``loops_around``, but where some callers hand over the loader, the others are not followed."""
+        """The loops that run a place again and again, those of the callers included; where some callers hand over the
+        loader, the others are not followed."""
         out: set[Block] = set()
         if id(scope) in seen or depth > 8:
             return out
