@@ -192,7 +192,7 @@ def _observe_results(iterator: Any, state: IteratorState) -> None:
 
 @atexit.register
 def _report_exits() -> None:
-    """A dead worker may end the program at any line, when torch's handler of SIGCHLD raises: say why it died."""
+    """A dead worker may end the program at any line, by torch's handler of SIGCHLD: say why it died."""
     try:
         for iterator in list(_live):
             state, exits = state_of(iterator), _exits(iterator)

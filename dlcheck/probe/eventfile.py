@@ -28,7 +28,7 @@ from dlcheck.probe.recording import (
 _RECORD_BITS = 5
 _PAGE_BITS = PAGE_BYTES.bit_length() - 1 - _RECORD_BITS
 _PAGE_MASK = (1 << _PAGE_BITS) - 1
-_SEGMENT_PAGES = 16
+_MOST_SEGMENT_PAGES = 16
 _pack_record = RECORD.pack_into
 _pack_pair = PAIR.pack_into
 
@@ -80,7 +80,7 @@ class EventFile:
             try:
                 while self.stuck is None and number >= len(self.page):
                     if len(self.page) < MAX_PAGES:
-                        self._extend(_SEGMENT_PAGES)
+                        self._extend(min(_MOST_SEGMENT_PAGES, len(self.page)))
                     else:
                         self.page.append(self.page[len(self.page) - MAX_PAGES // 2])
             except OSError as error:

@@ -16,7 +16,7 @@ from dlcheck.probe.hangs import Hangs
 from dlcheck.probe.roster import Roster, WorkerProcess
 from dlcheck.probe.stacks import Stacks
 
-_PERIOD_S = 0.25
+_PERIOD_S = 0.5
 _BUDGET = 0.01
 _MOST_RECORDING_BYTES = 2_000_000_000
 # torch's workers look for their parent every 5 s (MP_STATUS_CHECK_INTERVAL), and then end by themselves.

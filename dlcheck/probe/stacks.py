@@ -13,9 +13,9 @@ from dlcheck.probe.chrometrace import compact, innermost_lines
 from dlcheck.probe.pyspy import die_with_parent
 from dlcheck.probe.roster import TrainingProcess
 
-_BUDGET = 0.035
+_BUDGET = 0.025
 _HORIZON_S = 15.0  # a short run may cost more: attaching to the processes alone takes 0.1 s of CPU
-_FIRST_RATE = 30.0
+_FIRST_RATE = 24.0
 _RATES = (1.0, 25.0)
 # Seconds, and whether idle threads are in it. py-spy does not mark them: a line that is often seen with them
 # and seldom without is one that waits.
