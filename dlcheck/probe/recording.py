@@ -5,12 +5,26 @@
     events/PID-T.jsonl       the same process in words: loaders, workers started, errors, trouble of the probe
     samples/processes.jsonl  what the operating system said of each process, one JSON array per sample
     samples/machine.jsonl    the same of the host and the control group
-    stacks/                  stack samples: windows of py-spy, dumps of a hang, samples from inside a worker
+    stacks/window-*.json     a window of py-spy with idle threads: see ``dlcheck.probe.chrometrace.compact``
+    stacks/active-*.json     a window without idle threads: samples by innermost line
+    stacks/inside-*.jsonl    samples that a worker took of itself: see ``dlcheck.probe.fallback``
+    stacks/hang-*.json       one look at a loop that waits: see ``dlcheck.probe.hangs``
     sample-inside            present when workers are to sample their own stacks
     full                     present when the size limit is reached: new processes record nothing
 
 PID-T is the process id and the CLOCK_MONOTONIC nanosecond at which the file was opened, so that a process id
 that the system hands out twice does not mix two processes. Every time is CLOCK_MONOTONIC in nanoseconds.
+
+**Manifest.** ``environment`` holds host, platform, python, start_method (the default), cpu_count, affinity
+(cores that may be used), cpu_quota (cores that the control group allows; None: all), memory_total_bytes,
+memory_limit_bytes (of the control group), shm_total_bytes. The reader adds what the first training process
+says of itself: python, torch, executable, main, directory. ``overhead`` is what the launcher and its samplers
+cost, in seconds of CPU.
+
+**Samples.** A process: t, pid, CPU s, RSS, USS, PSS, private dirty, bytes read, bytes written, threads,
+descriptors, voluntary and involuntary context switches, minor and major faults, state. The machine: t, CPU s
+that all cores were busy, memory available, /dev/shm free and total, seconds that the control group was
+throttled, its OOM kills.
 
 **Event file.** The first page (4096 bytes) is a header, the rest are records; one of zeros was never written.
 

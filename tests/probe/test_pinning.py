@@ -1,4 +1,4 @@
-"""The pin-memory thread, whose hook needs no accelerator to be tried: the loop is torch's, the copy is not."""
+"""The pin-memory thread: the loop is torch's own, the copy that needs an accelerator is not."""
 
 from __future__ import annotations
 
