@@ -199,9 +199,8 @@ def main() -> int:
     parser.add_argument(
         "--show", choices=["tp", "fn", "fp", "may", "new", "all"], help="print these places too"
     )
-    parser.add_argument(
-        "--command", default="dlcheck check --output-format json .", help="the checker, run in each tree"
-    )
+    own = f"{shlex.quote(sys.executable)} -m dlcheck check --output-format json ."
+    parser.add_argument("--command", default=own, help="the checker, run in each tree")
     options = parser.parse_args()
 
     checkouts = [c for c in read_labels(options.labels) if options.only in (None, c.repo)]
