@@ -111,6 +111,10 @@ CONTAINERS = {
     "pyarrow.parquet.ParquetFile": "Parquet file",
     "duckdb.connect": "DuckDB database",
 }
+# Openers of plain files.
+PLAIN_OPENERS = frozenset(
+    {"builtins.open", "io.open", "codecs.open", "gzip.open", "bz2.open", "lzma.open", "pathlib.Path.open"}
+)
 VIDEO_READERS = frozenset({"cv2.VideoCapture", "decord.VideoReader", "av.open", "imageio.get_reader"})
 # Readers that bring a whole file into memory.
 WHOLE_READERS = {

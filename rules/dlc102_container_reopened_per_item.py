@@ -1,0 +1,252 @@
+"""Every item opens one and the same file again.
+
+Opening an HDF5 file, an archive or a database costs milliseconds (headers, indexes, locks) before the first byte of the
+item is read, and `np.load`, `torch.load` or `pd.read_csv` read the whole file besides. The path does not depend on the item, so
+the work is the same each time. Source: documentation of h5py, lmdb, zipfile; torch issue 11929.
+
+**Found:** in the item path (`__getitem__` and what it calls, collate functions), an opener or whole-file reader whose path is the
+same for every item.
+
+**Left alone:** a file opened lazily, once per worker (`if self.file is None`, `lru_cache`): that is the cure; a path that varies
+with the item; a plain text file that is only sought in (low confidence); memory maps.
+
+**Cure:** open the file at first use and keep it on `self`, so that each worker has a handle of its own; read small tables in
+`__init__`. **Versions:** all.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import Attr, Const, Expr
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program import names
+from dlcheck.program.items import ItemCall, argument, item_calls, made_by, short
+from dlcheck.program.program import Program
+
+_FROM_HANDLE = frozenset({"json.load", "pickle.load", "yaml.load", "yaml.safe_load"})
+_PATH_NAMES = (
+    "name",
+    "file",
+    "path",
+    "filename",
+    "filepath_or_buffer",
+    "database",
+    "f",
+    "fp",
+    "store",
+    "fname",
+    "uri",
+)
+
+
+def check(program: Program) -> Iterator[Report]:
+    for item in item_calls(program):
+        if not item.repeats or _mapped(item) or _writes(item):
+            continue
+        path = argument(item.call, 0, *_PATH_NAMES)
+        name = next((n for n in item.names if n in names.CONTAINERS or n in names.WHOLE_READERS), None)
+        if name is None or path is None or not item.fixed(path):
+            continue
+        if name in _FROM_HANDLE and not _opened_here(item, path):
+            continue
+        what = names.CONTAINERS.get(name) or names.WHOLE_READERS[name]
+        verb = "opens" if name in names.CONTAINERS else "reads"
+        yield Report(
+            item.scope,
+            item.call.at,
+            f"`{short(name)}` {verb} the same {what} again for every item: "
+            "open it once per worker, at first use, and keep it on `self`"
+            if name in names.CONTAINERS
+            else f"`{short(name)}` reads the same {what} whole again for every item: read it once and keep what is needed",
+            help="`if self._file is None: self._file = ...` in the method that reads: one handle per worker"
+            if name in names.CONTAINERS
+            else "read it in `__init__`, or at first use in the worker, and keep the result on `self`",
+        )
+
+
+def _mapped(item: ItemCall) -> bool:
+    return "numpy.load" in item.names and argument(item.call, 1, "mmap_mode") is not None
+
+
+def _writes(item: ItemCall) -> bool:
+    mode = argument(item.call, 1, "mode")
+    return isinstance(mode, Const) and isinstance(mode.value, str) and bool(set(mode.value) & set("wax"))
+
+
+def _opened_here(item: ItemCall, handle: Expr) -> bool:
+    """The handle is opened for this item: one that is kept is read record by record."""
+    made = made_by(item.function.evaluator.values(handle, item.scope))
+    if any(part in names.PLAIN_OPENERS for part in made):
+        return not isinstance(handle, Attr)
+    return False
+
+
+RULE = Rule(
+    code="DLC102",
+    name="container-reopened-per-item",
+    severity="warning",
+    check=check,
+    page=__doc__ or "",
+    causes=("fetch-io", "fetch-cpu"),
+    found=(
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, path, length):
+                self.path = path
+                self.length = length
+            def __len__(self):
+                return self.length
+            def __getitem__(self, index):
+                with h5py.File(self.path, "r") as f:  # <- DLC102
+                    return f["images"][index], f["labels"][index]
+        """,
+        """
+        import os
+        import pandas as pd
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Faces(Dataset):
+            def __init__(self, root):
+                self.root = root
+                self.files = sorted(os.listdir(root))
+            def __getitem__(self, i):
+                labels = pd.read_csv(os.path.join(self.root, "labels.csv"))  # <- DLC102
+                name = self.files[i]
+                return Image.open(os.path.join(self.root, name)).convert("RGB"), labels.loc[i, "age"]
+        """,
+        """
+        # file: storage.py
+        import zipfile
+
+        def read_member(archive, member):
+            with zipfile.ZipFile(archive) as z:  # <- DLC102
+                return z.read(member)
+        # file: data.py
+        from torch.utils.data import Dataset
+        from storage import read_member
+
+        class Zipped(Dataset):
+            def __init__(self, archive, members):
+                self.archive = archive
+                self.members = members
+            def __getitem__(self, i):
+                return read_member(self.archive, self.members[i])
+        """,
+        """
+        import json
+        from torch.utils.data import Dataset
+
+        class Captions(Dataset):
+            def __init__(self, path, keys):
+                self.path = path
+                self.keys = keys
+            def __getitem__(self, i):
+                with open(self.path) as f:
+                    captions = json.load(f)  # <- DLC102
+                return captions[self.keys[i]]
+        """,
+        """
+        import lmdb
+        from torch.utils.data import Dataset
+
+        class Records(Dataset):
+            def __init__(self, cfg):
+                self.cfg = cfg
+            def __getitem__(self, i):
+                env = lmdb.open(self.cfg.lmdb_path, readonly=True, lock=False)  # <- DLC102
+                with env.begin() as txn:
+                    data = txn.get(str(i).encode())
+                env.close()
+                return data
+        """,
+    ),
+    clean=(
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, path):
+                self.path = path
+                self.file = None
+            def __getitem__(self, index):
+                if self.file is None:
+                    self.file = h5py.File(self.path, "r")
+                return self.file["images"][index]
+        """,
+        """
+        import os
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Arrays(Dataset):
+            def __init__(self, root, names):
+                self.root = root
+                self.names = names
+            def __getitem__(self, index):
+                path = os.path.join(self.root, self.names[index])
+                def load():
+                    return np.load(path)
+                return load()
+        """,
+        """
+        import functools
+        import zarr
+        from torch.utils.data import Dataset
+
+        @functools.lru_cache(maxsize=4)
+        def store(path):
+            return zarr.open(path, mode="r")
+
+        class Chunks(Dataset):
+            def __init__(self, path):
+                self.path = path
+            def __getitem__(self, index):
+                return store(self.path)[index]
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Clips(Dataset):
+            def __init__(self, root, clips):
+                self.clips = [Clip(root, c) for c in clips]
+            def __getitem__(self, index):
+                return self.clips[index].read()
+
+        class Clip:
+            def __init__(self, root, name):
+                self.path = root + name
+            def read(self):
+                return np.load(self.path)
+        """,
+        """
+        import h5py
+        from torch.utils.data import IterableDataset
+
+        class Stream(IterableDataset):
+            def __init__(self, path):
+                self.path = path
+            def __iter__(self):
+                with h5py.File(self.path, "r") as f:
+                    for row in f["x"]:
+                        yield row
+        """,
+        """
+        import random
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Noisy(Dataset):
+            def __init__(self, signals, noises):
+                self.signals = signals
+                self.noises = noises
+            def __getitem__(self, index):
+                noise = np.load(random.choice(self.noises))
+                return self.signals[index] + noise
+        """,
+    ),
+)
