@@ -1,0 +1,171 @@
+"""``dlcheck run``: run a training script as it is, and say why its loop waits for data."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import resource
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+
+_DESCRIPTION = """\
+Run a training script as it is, and say why its loop waits for data: which line is to blame, what to change,
+and how much faster that would be. Output, arguments, working directory and exit status are the command's own;
+the report follows on standard error when it has ended.
+
+  dlcheck run train.py --lr 0.1
+  dlcheck run -m package.train --lr 0.1
+  dlcheck run -- torchrun --nproc-per-node 2 train.py
+"""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command's options. Everything after the script, the module or ``--`` belongs to the user's
+    command.
+    """
+    parser = commands.add_parser(
+        "run",
+        help="run a training script and say why its loop waits for data",
+        description=_DESCRIPTION,
+        usage="dlcheck run [options] (SCRIPT ARGS... | -m MODULE ARGS... | -- COMMAND ARGS...)",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help=(
+            "keep the recording and report.json here (default: a new folder in .dlcheck/runs; "
+            "'dlcheck report DIR' shows it again)"
+        ),
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="print no report; report.json is still written")
+    parser.add_argument("--no-check", action="store_true", help="do not check the source code of the run")
+    parser.add_argument("--no-stacks", action="store_true", help="do not sample stacks: no lines are named")
+    parser.add_argument(
+        "-m",
+        dest="module",
+        nargs=argparse.REMAINDER,
+        metavar="MODULE ARGS",
+        help="run a module, as python -m does",
+    )
+    parser.add_argument("target", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the command. Returns its exit status; ends by the same signal where one ended it; 2 for wrong
+    usage.
+    """
+    from dlcheck.probe import launch
+
+    try:
+        command = _command(arguments.module, arguments.target)
+        recording = _recording_directory(arguments.output, arguments.module or arguments.target)
+        result = launch.run(command, recording, sample_stacks=not arguments.no_stacks)
+    except _UsageError as error:
+        return _fail(str(error))
+    except FileExistsError as error:
+        return _fail(f"{error}; give another --output")
+    except OSError as error:
+        return _fail(f"the run cannot be started: {error}")
+    try:
+        _report(recording, arguments)
+    except Exception as error:
+        # The user's run is over, and its status is what counts: a report that fails must not change it.
+        if os.environ.get("DLCHECK_DEBUG"):
+            raise
+        print(
+            f"dlcheck: no report: {type(error).__name__}: {error} (recording: {recording})", file=sys.stderr
+        )
+    return _pass_on(result.exit_code)
+
+
+class _UsageError(Exception):
+    """What the user must put right, in one line."""
+
+
+def _command(module: list[str] | None, target: list[str]) -> list[str]:
+    from dlcheck.probe.launch import python_command
+
+    if module is not None:
+        if not module:
+            raise _UsageError("-m needs the name of a module")
+        return python_command(["-m", *module])
+    if target[:1] == ["--"]:
+        if len(target) < 2:
+            raise _UsageError("there is no command after --")
+        if shutil.which(target[1]) is None:
+            raise _UsageError(f"no such command: {target[1]}")
+        return target[1:]
+    if not target:
+        raise _UsageError("give a script, -m MODULE, or -- and a command; see 'dlcheck run --help'")
+    script = Path(target[0])
+    # A directory or archive with a __main__.py is run by python too.
+    if script.is_file() or (script / "__main__.py").is_file():
+        return python_command(target)
+    if not script.exists() and script.suffix != ".py" and shutil.which(target[0]) is not None:
+        return target
+    raise _UsageError(f"no such script: {script}")
+
+
+def _recording_directory(output: str | None, target: list[str]) -> Path:
+    if output is not None:
+        path = Path(output)
+        if path.exists() and not path.is_dir():
+            raise _UsageError(f"--output is a file: {path}")
+        return path.absolute()
+    words = [word for word in target if not word.startswith("-")]
+    name = re.sub(r"[^\w.-]+", "-", Path(words[0] if words else "run").stem)[:40]
+    base = Path.cwd() / ".dlcheck"
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    base.mkdir(exist_ok=True)
+    if not (base / ".gitignore").exists():
+        (base / ".gitignore").write_text("*\n", encoding="utf-8")
+    for number in range(1, 1000):
+        path = base / "runs" / (f"{stamp}-{name}" if number == 1 else f"{stamp}-{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+            return path
+    raise _UsageError(f"no free folder in {base / 'runs'}; give --output")
+
+
+def _report(recording: Path, arguments: argparse.Namespace) -> None:
+    from dlcheck.report.build import build_report
+    from dlcheck.report.run_json import render_json
+
+    report = build_report(recording, check=not arguments.no_check)
+    text = render_json(report)
+    (recording / "report.json").write_text(text, encoding="utf-8")
+    if arguments.quiet:
+        return
+    if arguments.format == "json":
+        sys.stderr.write(text)
+    else:
+        from dlcheck.report.run_text import print_report
+
+        sys.stdout.flush()
+        print_report(report, sys.stderr)
+
+
+def _pass_on(code: int) -> int:
+    """The status of the command: where a signal ended it, end by the same signal, as a shell would see it."""
+    if code >= 0:
+        return code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if -code not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    return 128 - code
+
+
+def _fail(message: str) -> int:
+    print(f"dlcheck: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,55 @@
+"""The report of a run: one value that every renderer reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from dlcheck.diagnosis.model import Diagnosis
+from dlcheck.lint.finding import Finding, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A diagnosis, with its findings priced, and where the recording lies that it was made from."""
+
+    diagnosis: Diagnosis
+    recording: str
+
+    @property
+    def directory(self) -> str:
+        """The working directory of the run, from which paths are shown."""
+        return str(self.diagnosis.environment.get("directory") or "")
+
+    def shown(self, file: str) -> str:
+        """A path relative to the run's working directory where it lies below it, else as it is."""
+        directory = self.directory
+        if directory and file.startswith(directory.rstrip(os.sep) + os.sep):
+            return os.path.relpath(file, directory)
+        return file
+
+
+def write_findings(path: Path, findings: Sequence[Finding]) -> None:
+    """Keep static findings beside a recording, so that its report can be made again without the sources."""
+    path.write_text(json.dumps([asdict(finding) for finding in findings]), encoding="utf-8")
+
+
+def read_findings(path: Path) -> tuple[Finding, ...]:
+    """The findings that ``write_findings`` kept. Raises OSError, or ValueError where the file is damaged."""
+    try:
+        return tuple(
+            Finding(
+                **{
+                    **entry,
+                    "place": Place(**entry["place"]),
+                    "scope": tuple(entry["scope"]),
+                    "also": tuple(Place(**place) for place in entry["also"]),
+                }
+            )
+            for entry in json.loads(path.read_text(encoding="utf-8"))
+        )
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"{path.name} holds no findings: {error}") from error
