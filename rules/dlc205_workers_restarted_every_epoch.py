@@ -66,7 +66,7 @@ def _inside_training_loop(program: Program, loader: Loader) -> bool:
     loops = {use.inner for other in program.loaders if other is not loader for use in program.uses_of[other]}
     loops.discard(None)
     return any(
-        program.consumption.epoch_loops(use, loader) & loops
+        program.consumption.epoch_loops(use, loader, sure=True) & loops
         for use in program.uses_of[loader]
         if use.kind == "for"
     )

@@ -61,19 +61,34 @@ _OPERATORS = {
 }  # fmt: skip
 
 
-def parse(source: bytes | str) -> FileFacts:
+def parse(source: bytes) -> FileFacts:
     """The facts of a file's source. A file that cannot be parsed gives facts with ``error`` set and no body."""
+    found = _tree(source)
+    if isinstance(found, tuple):
+        return FileFacts((), found)
+    try:
+        return FileFacts(_body(found.body))
+    except RecursionError:
+        return FileFacts((), ("nested too deeply", 1, 1))
+
+
+def syntax_error(source: bytes) -> tuple[str, int, int] | None:
+    """Why a source cannot be parsed, as (message, line, column), or ``None`` where it can."""
+    found = _tree(source)
+    return found if isinstance(found, tuple) else None
+
+
+def _tree(source: bytes) -> ast.Module | tuple[str, int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-        return FileFacts(_body(tree.body))
+            return ast.parse(source)
     except SyntaxError as error:
-        return FileFacts((), (error.msg or "invalid syntax", error.lineno or 1, max(1, error.offset or 1)))
+        return (error.msg or "invalid syntax", error.lineno or 1, max(1, error.offset or 1))
     except (ValueError, RecursionError, MemoryError) as error:
         # A null byte, an unknown encoding, or nesting deeper than the parser goes.
-        reason = "nested too deeply" if isinstance(error, (RecursionError, MemoryError)) else str(error)
-        return FileFacts((), (reason, 1, 1))
+        reason = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        return (reason, 1, 1)
 
 
 def _at(node: Any) -> At:

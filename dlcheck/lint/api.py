@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from dlcheck.facts.model import FileFacts
 
 
+# Files with nothing to report are parsed all the same, to say which are broken, while that costs no time to speak of.
+_MOST_BYTES_TO_PARSE_ANYWAY = 200_000
+
+
 @dataclass(frozen=True, slots=True)
 class FileError:
     """A file that could not be read or parsed; the others are checked all the same."""
@@ -87,6 +91,14 @@ def check_paths(
     return CheckResult(tuple(findings), tuple(errors), count, sources)
 
 
+def _syntax_error(path: Path, source: bytes) -> list[FileError]:
+    """A file that says nothing about data loading is still worth a word if it does not even parse."""
+    from dlcheck.facts.parse import syntax_error
+
+    error = syntax_error(source)
+    return [] if error is None else [FileError(str(path), error[1], error[2], f"cannot be parsed: {error[0]}")]
+
+
 def _relative(path: Path, root: Path) -> str | None:
     try:
         return path.relative_to(root).as_posix()
@@ -101,12 +113,15 @@ def _check_project(
     given = {name for name in (_relative(path, root) for path in files) if name is not None}
     relevant = {name for name in sorted(given) if mentions_data_loading(read(name))}
     errors = [FileError(str(root / name), 1, 1, message) for name, message in sorted(read.errors.items())]
+    rest = given - relevant
+    if sum(len(read(name)) for name in rest) <= _MOST_BYTES_TO_PARSE_ANYWAY:
+        errors += [e for name in sorted(rest) for e in _syntax_error(root / name, read(name))]
     if not relevant and not any(b"oader" in read(name) or b"Trainer" in read(name) for name in given):
         return CheckResult((), tuple(errors), len(files), {})
 
     from dlcheck.lint.engine import run_rules
 
-    everything = {name for name in (_relative(p, root) for p in project_files(root, marked)) if name is not None}
+    everything = {name for name in (_relative(p, root) for p in project_files(root, marked, files)) if name is not None}
     everything |= given
     return run_rules(root, read, given, everything, _seeds(everything, read), errors, (select, ignore, low))
 

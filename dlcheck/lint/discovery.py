@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 _MARKERS = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
@@ -11,8 +12,9 @@ _SKIPPED = frozenset(
     ".git .hg .svn .venv venv env .env .tox .nox .mypy_cache .pytest_cache .ruff_cache .eggs __pycache__ node_modules "
     "build dist site-packages .ipynb_checkpoints .dlcheck .dlcheck_cache".split()
 )
-# Around a lone file that belongs to no project, evidence is sought in so many files at most.
+# Evidence is sought in so many files at most: around a lone file that belongs to no project, and in a project.
 _MOST_STRAY_FILES = 500
+_MOST_PROJECT_FILES = 10_000
 
 
 def project_root(path: Path) -> tuple[Path, bool]:
@@ -45,11 +47,16 @@ def given_files(paths: Iterable[Path]) -> list[Path]:
     return list(out)
 
 
-def project_files(root: Path, marked: bool) -> list[Path]:
-    """The files of a project in which evidence is sought."""
-    out: list[Path] = []
-    for path in python_files(root):
-        out.append(path)
-        if not marked and len(out) >= _MOST_STRAY_FILES:
-            break
-    return out
+def project_files(root: Path, marked: bool, given: Iterable[Path]) -> list[Path]:
+    """The files of a project in which evidence is sought.
+
+    Where the project is too large for that, the files of the folders, directly below the root, that hold the given
+    files; where these are too many as well, the folders of the given files alone.
+    """
+    most = _MOST_PROJECT_FILES if marked else _MOST_STRAY_FILES
+    below = {root / path.relative_to(root).parts[0] for path in given if path.is_relative_to(root)}
+    for folders in ({root}, {folder for folder in below if folder.is_dir()}):
+        files = [path for folder in sorted(folders) for path in islice(python_files(folder), most + 1)]
+        if len(files) <= most:
+            return files
+    return [path for folder in sorted({p.parent for p in given}) for path in sorted(folder.glob("*.py"))]

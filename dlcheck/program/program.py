@@ -218,7 +218,7 @@ class Program:
     def is_repeated(self, loader: Loader) -> bool:
         """The program consumes one and the same loader more than once, in a loop that is seen."""
         return any(
-            self.consumption.epoch_loops(use, loader)
+            self.consumption.epoch_loops(use, loader, sure=True)
             for use in self.uses_of[loader]
             if use.kind in ("for", "comp", "next", "list")
         )

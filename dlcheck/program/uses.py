@@ -197,25 +197,30 @@ class Consumption:
 
     # -- how often --------------------------------------------------------------------------------------------------
 
-    def epoch_loops(self, use: Use, loader: Loader) -> frozenset[Block]:
-        """The loops that consume one and the same loader again: around the use, but not around the building."""
-        around = self._loops_for(use.scope, use.block, loader, 0, set())
-        return frozenset(around) - self._rebuilding_loops(loader.scope, loader.site.block, 0, set())
+    def epoch_loops(self, use: Use, loader: Loader, *, sure: bool = False) -> frozenset[Block]:
+        """The loops that consume one and the same loader again: around the use, but not around the building.
 
-    def _rebuilding_loops(self, scope: Scope, block: Block | None, depth: int, seen: set[int]) -> set[Block]:
-        """The loops that run a place in every turn: what stands behind a condition is not built again each time."""
+        ``sure``: leave out the loops that may build it anew now and then (behind a condition) as well.
+        """
+        around = self._loops_for(use.scope, use.block, loader, 0, set())
+        return frozenset(around) - self._building_loops(loader.scope, loader.site.block, sure, 0, set())
+
+    def _building_loops(
+        self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[int]
+    ) -> set[Block]:
+        """The loops that run a place in every turn; with ``conditional``, also those that may."""
         out: set[Block] = set()
         if id(scope) in seen or depth > 8:
             return out
         seen.add(id(scope))
         for around in block.chain() if block is not None else ():
-            if around.kind in ("if", "else", "except"):
+            if around.kind in ("if", "else", "except") and not conditional:
                 return out
             if around.kind in ("for", "while"):
                 out.add(around)
         if scope.kind in ("function", "lambda"):
             for site, _ in self.evaluator.callers(scope):
-                out |= self._rebuilding_loops(site.scope, site.block, depth + 1, seen)
+                out |= self._building_loops(site.scope, site.block, conditional, depth + 1, seen)
         return out
 
     def _loops_for(
