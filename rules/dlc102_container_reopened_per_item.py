@@ -1,17 +1,19 @@
 """Every item opens one and the same file again.
 
-Opening an HDF5 file, an archive or a database costs milliseconds (headers, indexes, locks) before the first byte of the
-item is read, and `np.load`, `torch.load` or `pd.read_csv` read the whole file besides. The path does not depend on the item, so
-the work is the same each time. Source: documentation of h5py, lmdb, zipfile; torch issue 11929.
+Opening an HDF5 file, an archive or a database costs milliseconds (headers, indexes, locks) before the first
+byte of the item is read, and `np.load`, `torch.load` or `pd.read_csv` read the whole file besides. The path
+does not depend on the item, so the work is the same each time. Source: documentation of h5py, lmdb,
+zipfile; torch issue 11929.
 
-**Found:** in the item path (`__getitem__` and what it calls, collate functions), an opener or whole-file reader whose path is the
-same for every item.
+**Found:** in the item path (`__getitem__` and what it calls, collate functions), an opener or whole-file
+reader whose path is the same for every item.
 
-**Left alone:** a file opened lazily, once per worker (`if self.file is None`, `lru_cache`): that is the cure; a path that varies
-with the item; a plain text file that is only sought in (low confidence); memory maps.
+**Left alone:** a file opened lazily, once per worker (`if self.file is None`, `lru_cache`): that is the
+cure; a path that varies with the item; a plain text file that is only sought in (low confidence); memory
+maps.
 
-**Cure:** open the file at first use and keep it on `self`, so that each worker has a handle of its own; read small tables in
-`__init__`. **Versions:** all.
+**Cure:** open the file at first use and keep it on `self`, so that each worker has a handle of its own;
+read small tables in `__init__`. **Versions:** all.
 """
 
 from collections.abc import Iterator
@@ -48,19 +50,25 @@ def check(program: Program) -> Iterator[Report]:
             continue
         if name in _FROM_HANDLE and not _opened_here(item, path):
             continue
-        what = names.CONTAINERS.get(name) or names.WHOLE_READERS[name]
-        verb = "opens" if name in names.CONTAINERS else "reads"
-        yield Report(
-            item.scope,
-            item.call.at,
-            f"`{short(name)}` {verb} the same {what} again for every item: "
+        yield Report(item.scope, item.call.at, _message(name), help=_help(name))
+
+
+def _message(name: str) -> str:
+    if name in names.CONTAINERS:
+        return (
+            f"`{short(name)}` opens the same {names.CONTAINERS[name]} again for every item: "
             "open it once per worker, at first use, and keep it on `self`"
-            if name in names.CONTAINERS
-            else f"`{short(name)}` reads the same {what} whole again for every item: read it once and keep what is needed",
-            help="`if self._file is None: self._file = ...` in the method that reads: one handle per worker"
-            if name in names.CONTAINERS
-            else "read it in `__init__`, or at first use in the worker, and keep the result on `self`",
         )
+    return (
+        f"`{short(name)}` reads the same {names.WHOLE_READERS[name]} whole again for every item: "
+        "read it once and keep what is needed"
+    )
+
+
+def _help(name: str) -> str:
+    if name in names.CONTAINERS:
+        return "`if self._file is None: self._file = ...` in the method that reads: one handle per worker"
+    return "read it in `__init__`, or at first use in the worker, and keep the result on `self`"
 
 
 def _mapped(item: ItemCall) -> bool:

@@ -1,0 +1,415 @@
+"""The dataset reads or decodes every sample before the first epoch.
+
+`__init__` runs once, in the main process: start-up waits for a whole pass over the data, on one core. What
+it keeps is held in memory, and workers that are not forked (macOS, Windows, Linux from Python 3.14) receive
+a copy each. Source: PyTorch documentation, *Multi-process data loading*; measured: 200 MB of lists start in
+0.8 s by fork, 17 s otherwise.
+
+**Found:** in `__init__` and what it calls, a loop, comprehension or `map` over the samples that decodes
+images or sound, or that reads the array file of each sample only to learn something about it.
+
+**Left alone:** reading an index or labels; sizes and headers only; results that are saved to disk; loading
+behind a switch (`cache`, `preload`, `in_memory`) or in a class that says so by name; arrays that are kept,
+since that is a design (low confidence); loops that are not plainly over the samples (low confidence).
+
+**Cure:** read in `__getitem__`; store what the pass finds out (statistics, label values) in a file.
+**Versions:** all.
+"""
+
+import re
+from collections.abc import Iterator
+
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program import names
+from dlcheck.program.items import attribute_of_self, short
+from dlcheck.program.paths import Path, Step, callee_names, is_lazy, loop_around, loop_of, walk
+from dlcheck.program.program import Dataset, Program
+from dlcheck.program.scope import Block, CallSite, Scope
+from dlcheck.program.values import Group, PartialRef, Ref
+
+# Opening these reads no more than a header.
+_LAZY_OPENERS = {"rasterio.open", "nibabel.load", "decord.VideoReader", "av.open"}
+_ARRAYS = {"numpy.load", "torch.load", "scipy.io.loadmat", "numpy.loadtxt", "safetensors.torch.load_file"}
+_SAVERS = {
+    "numpy.save", "numpy.savez", "numpy.savez_compressed", "torch.save", "pickle.dump", "joblib.dump",
+    "numpy.memmap", "h5py.File.create_dataset",
+}  # fmt: skip
+_LISTINGS = {"os.listdir", "glob.glob", "glob.iglob", "os.walk", "os.scandir"}
+_SWITCH = re.compile(
+    r"cache|memory|preload|ram\b|load_all|debug|verify|check|filter|exists|keep", re.IGNORECASE
+)
+_HEADER = {"size", "width", "height", "mode", "format", "info", "verify", "n_frames", "shape", "getexif"}
+_MAPS = {"map", "imap", "imap_unordered", "starmap", "thread_map", "process_map"}
+_WRAPPERS = {"tqdm", "trange", "enumerate", "sorted", "list", "zip", "range", "len", "track", "iter", "set"}
+
+
+def check(program: Program) -> Iterator[Report]:
+    for dataset in program.datasets:
+        if _SWITCH.search(dataset.cls.name) or _saves(dataset.setup_path):
+            continue
+        samples = _sample_attributes(dataset)
+        for step in dataset.setup_path.steps:
+            for site in step.scope.calls:
+                found = _Pass(dataset.setup_path, step, site, samples).find()
+                if found is None:
+                    continue
+                reader, sure = found
+                yield Report(
+                    step.scope,
+                    site.at,
+                    f"the dataset reads every sample before the first epoch (`{short(reader)}`): start-up waits for "
+                    "a pass over all files, in the main process",
+                    help="read samples in `__getitem__`, and store what this pass finds out in a file",
+                    confidence="high" if sure else "low",
+                )
+
+
+def _saves(path: Path) -> bool:
+    return any(name in _SAVERS for call in path.calls() for name in call.names)
+
+
+def _sample_attributes(dataset: Dataset) -> set[str]:
+    """The attributes that hold one entry per sample: looked up by item, or the length of the dataset."""
+    out: set[str] = set()
+    path = dataset.item_path
+    for step in path.steps:
+        for sub, _ in step.scope.subs:
+            if path.varies(sub.index, step):
+                out.add(attribute_of_self(sub.base, step.scope))
+    length = dataset.evaluator.method(dataset.cls, "__len__")
+    if length is not None:
+        for expr, _ in length.returns:
+            out |= {attribute_of_self(part, length) for part in walk(expr)}
+    return out - {""}
+
+
+class _Pass:
+    """A call of the set-up path, looked at as one that may read all samples."""
+
+    def __init__(self, path: Path, step: Step, site: CallSite, samples: set[str]) -> None:
+        self.path = path
+        self.step = step
+        self.site = site
+        self.samples = samples
+        self.evaluator = path.evaluator
+
+    def find(self) -> tuple[str, bool] | None:
+        """(the reader, whether it is sure), if the call reads the file of each sample."""
+        call, scope, block = self.site.call, self.step.scope, self.site.block
+        mapped = self._mapped()
+        around = loop_around(block)
+        if mapped is not None:
+            over: Expr | None = mapped[1]
+            reader = mapped[0]
+        elif around is not None:
+            loop = loop_of(scope, around)
+            over = loop.iterable if loop is not None else None
+            if not any(self.path.varies(a, self.step) for a in (*call.args, *(v for _, v in call.keywords))):
+                return None
+            reader = self._reader()
+        else:
+            return None
+        if not reader or over is None or _small(over, scope, self.path):
+            return None
+        if is_lazy(block, scope, self.site.at) or self._guarded(scope, block, 0) or _header_only(self.site):
+            return None
+        kept = self._kept()
+        listed = self._over_samples(over)
+        return reader, (listed or kept) if reader in names.DECODERS else (listed and not kept)
+
+    def _reader(self) -> str:
+        for name in callee_names(self.evaluator, self.site.call, self.step.scope):
+            if _reads(name):
+                return name
+        for value in self.evaluator.values(self.site.call.func, self.step.scope):
+            if isinstance(value, Ref) and value.scope.kind == "function":
+                found = self._reader_in(value.scope, 0)
+                if found:
+                    return found
+        return ""
+
+    def _reader_in(self, scope: Scope, depth: int) -> str:
+        if scope.is_generator or depth > 2:
+            return ""
+        for site in scope.calls:
+            if is_lazy(site.block, scope, site.at) or _header_only(site):
+                continue
+            for name in callee_names(self.evaluator, site.call, scope):
+                if _reads(name):
+                    return name
+            for value in self.evaluator.values(site.call.func, scope):
+                if isinstance(value, Ref) and value.scope.kind == "function" and value.scope is not scope:
+                    found = self._reader_in(value.scope, depth + 1)
+                    if found:
+                        return found
+        return ""
+
+    def _mapped(self) -> tuple[str, Expr] | None:
+        """``pool.map(read, samples)``: (what ``read`` reads with, the samples)."""
+        call = self.site.call
+        name = (
+            call.func.attr
+            if isinstance(call.func, Attr)
+            else call.func.id
+            if isinstance(call.func, Name)
+            else ""
+        )
+        if name not in _MAPS or len(call.args) < 2:
+            return None
+        for value in self.evaluator.values(call.args[0], self.step.scope):
+            if isinstance(value, PartialRef):
+                value = value.func
+            if isinstance(value, Ref) and value.scope.kind in ("function", "lambda"):
+                reader = self._reader_in(value.scope, 0)
+                if reader:
+                    return reader, call.args[1]
+        return None
+
+    def _over_samples(self, over: Expr) -> bool:
+        """The loop runs over what items are looked up in, or over a listing of files."""
+        scope = self.step.scope
+        for part in walk(over):
+            if attribute_of_self(part, scope) in self.samples:
+                return True
+            if isinstance(part, Call) and _lists(callee_names(self.evaluator, part, scope)):
+                return True
+            if isinstance(part, Name):
+                for binding in scope.bindings.get(part.id, ()):
+                    if binding.kind == "assign" and binding.value is not None:
+                        inner = (p for p in walk(binding.value) if isinstance(p, Call))
+                        if any(_lists(callee_names(self.evaluator, p, scope)) for p in inner):
+                            return True
+                if any(_is_name(s.value, part.id) and s.attr in self.samples for s in scope.stores):
+                    return True
+        return False
+
+    def _kept(self) -> bool:
+        """What is read is kept as the samples: stored in, or appended to, what items are looked up in."""
+        scope = self.step.scope
+        statement = self.site.statement
+        targets = getattr(statement, "targets", ())
+        if any(attribute_of_self(t, scope) in self.samples for t in targets):
+            return True
+        held = {t.id for t in targets if isinstance(t, Name)}
+        for other in scope.calls:
+            func = other.call.func
+            if isinstance(func, Attr) and func.attr in ("append", "extend"):
+                if attribute_of_self(func.base, scope) not in self.samples:
+                    continue
+                parts = [p for a in other.call.args for p in walk(a)]
+                if any(p is self.site.call or (isinstance(p, Name) and p.id in held) for p in parts):
+                    return True
+        return False
+
+    def _guarded(self, scope: Scope, block: Block | None, depth: int) -> bool:
+        """It runs only where a switch asks for it."""
+        for around in block.chain() if block is not None else ():
+            if around.kind in ("if", "else", "orelse") and _SWITCH.search(_words(around.node)):
+                return True
+        if depth > 4 or _SWITCH.search(scope.name):
+            return depth <= 4
+        callers = [s for s, _ in self.evaluator.callers(scope) if self.path.step_of(s.scope) is not None]
+        return bool(callers) and all(self._guarded(s.scope, s.block, depth + 1) for s in callers)
+
+
+def _words(node: object) -> str:
+    test = getattr(node, "test", None)
+    if test is None:
+        return ""
+    words = []
+    for part in walk(test):
+        match part:
+            case Name(text, _) | Attr(_, text, _):
+                words.append(text)
+            case Const(str(text), _):
+                words.append(text)
+    return " ".join(words)
+
+
+def _reads(name: str) -> bool:
+    return (name in names.DECODERS and name not in _LAZY_OPENERS) or name in _ARRAYS
+
+
+def _lists(called: tuple[str, ...]) -> bool:
+    return any(
+        n in _LISTINGS or (n.startswith("pathlib.") and n.endswith(("glob", "iterdir"))) for n in called
+    )
+
+
+def _is_name(expr: Expr, name: str) -> bool:
+    return isinstance(expr, Name) and expr.id == name
+
+
+def _small(over: Expr, scope: Scope, path: Path) -> bool:
+    """A loop over a few things that are written out, or over a constant range."""
+    if isinstance(over, Call) and isinstance(over.func, Name) and over.func.id in _WRAPPERS and over.args:
+        return all(_small(a, scope, path) for a in over.args)
+    if isinstance(over, Const):
+        return True
+    return any(isinstance(v, Group) and v.exact and v.items for v in path.evaluator.values(over, scope))
+
+
+def _header_only(site: CallSite) -> bool:
+    """Of what is opened, only the size or another entry of the header is used."""
+    scope = site.scope
+    if any(a.base is site.call and a.attr in _HEADER for a, _ in scope.attrs):
+        return True
+    targets = [t.id for t in getattr(site.statement, "targets", ()) if isinstance(t, Name)]
+    targets += [
+        b.id for v, b in getattr(site.statement, "items", ()) if v is site.call and isinstance(b, Name)
+    ]
+    if not targets:
+        return False
+    used = [a.attr for a, _ in scope.attrs if isinstance(a.base, Name) and a.base.id == targets[0]]
+    plain = sum(1 for n, _ in scope.names if n.id == targets[0])
+    return bool(used) and plain == len(used) and all(attr in _HEADER | {"close"} for attr in used)
+
+
+RULE = Rule(
+    code="DLC101",
+    name="heavy-init",
+    severity="warning",
+    check=check,
+    page=__doc__ or "",
+    causes=("startup", "memory"),
+    found=(
+        """
+        import os
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, root, transform):
+                self.transform = transform
+                self.images = []
+                for name in sorted(os.listdir(root)):
+                    image = Image.open(os.path.join(root, name)).convert("RGB")  # <- DLC101
+                    self.images.append(image)
+            def __len__(self):
+                return len(self.images)
+            def __getitem__(self, i):
+                return self.transform(self.images[i])
+        """,
+        """
+        from glob import glob
+        import cv2
+        from torch.utils.data import Dataset
+
+        class Frames(Dataset):
+            def __init__(self, pattern):
+                self.frames = [cv2.imread(p) for p in glob(pattern)]  # <- DLC101
+            def __getitem__(self, i):
+                return self.frames[i]
+        """,
+        """
+        import numpy as np
+        from tqdm import tqdm
+        from torch.utils.data import Dataset
+
+        class Pitch(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.mean = self._mean()
+            def _read(self, path):
+                return np.load(path)
+            def _mean(self):
+                total = 0.0
+                for path in tqdm(self.files):
+                    total += self._read(path).mean()  # <- DLC101
+                return total / len(self.files)
+            def __len__(self):
+                return len(self.files)
+            def __getitem__(self, i):
+                return self._read(self.files[i]) - self.mean
+        """,
+        """
+        from functools import partial
+        from multiprocessing import Pool
+        from os import listdir
+        import numpy as np
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        def values(name, folder):
+            return np.unique(np.asarray(Image.open(folder / name)))
+
+        class Masks(Dataset):
+            def __init__(self, folder):
+                self.folder = folder
+                self.ids = listdir(folder)
+                with Pool() as pool:
+                    self.values = list(pool.imap(partial(values, folder=folder), self.ids))  # <- DLC101
+            def __getitem__(self, i):
+                return Image.open(self.folder / self.ids[i])
+        """,
+    ),
+    clean=(
+        """
+        import os
+        import pandas as pd
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, root):
+                self.paths = [os.path.join(root, n) for n in os.listdir(root)]
+                self.table = pd.read_csv(os.path.join(root, "labels.csv"))
+            def __getitem__(self, i):
+                return Image.open(self.paths[i]).convert("RGB")
+        """,
+        """
+        import cv2
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths, cache=False):
+                self.paths = paths
+                self.images = None
+                if cache:
+                    self.images = [cv2.imread(p) for p in self.paths]
+            def __getitem__(self, i):
+                return self.images[i] if self.images else cv2.imread(self.paths[i])
+        """,
+        """
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+                self.shapes = [Image.open(p).size for p in self.paths]
+            def __getitem__(self, i):
+                return Image.open(self.paths[i]).convert("RGB")
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Series(Dataset):
+            def __init__(self, root):
+                self.parts = {}
+                for split in ("x", "y"):
+                    self.parts[split] = np.load(f"{root}/{split}.npy")
+            def __len__(self):
+                return len(self.parts["x"])
+            def __getitem__(self, i):
+                return self.parts["x"][i], self.parts["y"][i]
+        """,
+        """
+        import os
+        import numpy as np
+        import torch
+        from torch.utils.data import Dataset
+
+        class Cached(Dataset):
+            def __init__(self, files, target):
+                self.files = files
+                if not os.path.exists(target):
+                    torch.save([np.load(f).mean() for f in self.files], target)
+                self.means = torch.load(target)
+            def __getitem__(self, i):
+                return np.load(self.files[i]) - self.means[i]
+        """,
+    ),
+)
