@@ -58,11 +58,11 @@ def test_check_finds_faults_without_torch(scripts: Path, tmp_path: Path) -> None
     run(scripts / "python", "-c", "import torch", cwd=tmp_path, status=1)
     project = ROOT / "fixtures" / "jpeg_classification" / "faulty"
     output = run(scripts / "dlcheck", "check", "--output-format", "json", project, cwd=tmp_path, status=1)
-    assert {finding["rule"] for finding in json.loads(output)["findings"]} >= {"DLC201", "DLC205"}
+    assert {finding["rule"] for finding in json.loads(output)["findings"]} >= {"DLC102", "DLC201", "DLC205"}
 
 
 def test_explain(scripts: Path, tmp_path: Path) -> None:
-    assert "DLC201" in run(scripts / "dlcheck", "explain", "DLC201", cwd=tmp_path)
+    assert "DLC102" in run(scripts / "dlcheck", "explain", "DLC102", cwd=tmp_path)
 
 
 def test_every_module_imports_without_torch(scripts: Path, tmp_path: Path) -> None:
