@@ -1,0 +1,243 @@
+"""Every item looks a row up in a slow way: in a pandas object, by a mask over a whole frame, or by a search in a list.
+
+`df.iloc[i]` builds a `Series` each time (about 50 microseconds, and more with mixed columns; an array needs
+0.1); a boolean mask and `list.index` read all rows to find one, so that an epoch grows with the square of
+the data set. Source: pandas documentation, *Enhancing performance*; braindecode issue 89 (7 times faster
+end to end).
+
+**Found:** in the item path, `.iloc[...]` or `.loc[...]` by an index that varies with the item, a frame
+indexed by a comparison of one of its columns, `list.index` on the list of all samples.
+
+**Left alone:** `.iloc` on a frame that was made for this item; arrays; a search in a short list of classes.
+
+**Cure:** arrays (`df["path"].to_numpy()`), lists or a dict made in `__init__`. **Versions:** all.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import Attr, Call, Expr, Name, Op, Sub, dotted
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
+from dlcheck.program.paths import walk
+from dlcheck.program.program import Program
+
+_COMPARISONS = frozenset({"==", "!=", "<", ">", "<=", ">="})
+
+
+def check(program: Program) -> Iterator[Report]:
+    counted = _counted(program)
+    for function in item_functions(program):
+        if function.lazy:
+            continue
+        for sub, _ in function.scope.subs:
+            message = _row(sub, function) or _mask(sub, function)
+            if message:
+                yield Report(
+                    function.scope,
+                    sub.at,
+                    message,
+                    help="make arrays, lists or a dict of what items need in `__init__`",
+                )
+        for site in function.scope.calls:
+            if _searches(site.call, function, counted):
+                yield Report(
+                    function.scope,
+                    site.at,
+                    f"`{dotted(site.call.func)}` searches the list of all samples for every item: "
+                    "make a dict from value to position in `__init__`",
+                    help="`self.position = {value: i for i, value in enumerate(values)}` in `__init__`",
+                )
+
+
+def _row(sub: Sub, function: ItemFunction) -> str:
+    base = sub.base
+    if not isinstance(base, Attr) or base.attr not in ("iloc", "loc") or not function.varies(sub.index):
+        return ""
+    if function.varies(base.base) and not _from_store(base.base, function):
+        return ""
+    return (
+        f"`.{base.attr}[...]` builds a pandas object for every item, which is hundreds of times slower than an array: "
+        "take the columns out as arrays in `__init__`"
+    )
+
+
+def _from_store(expr: Expr, function: ItemFunction) -> bool:
+    """A frame out of a collection that the dataset keeps: ``self.groups[k].iloc[i]``."""
+    while isinstance(expr, Sub):
+        expr = expr.base
+    if isinstance(expr, Name):
+        bindings = function.scope.bindings.get(expr.id, ())
+        return (
+            len(bindings) == 1
+            and isinstance(bindings[0].value, Sub)
+            and _from_store(bindings[0].value, function)
+        )
+    return bool(attribute_of_self(expr, function.scope))
+
+
+def _mask(sub: Sub, function: ItemFunction) -> str:
+    """``df[df["id"] == key]`` over a frame that does not vary with the item."""
+    base = sub.base.base if isinstance(sub.base, Attr) and sub.base.attr == "loc" else sub.base
+    name = dotted(base)
+    if not name or function.varies(base) or not function.varies(sub.index):
+        return ""
+    for part in walk(sub.index):
+        if isinstance(part, Op) and part.op in _COMPARISONS and _column_of(part.operands[0], name):
+            return (
+                "a boolean mask reads the whole table to find the rows of one item: "
+                "group the table once in `__init__` (`dict(list(df.groupby(...)))`)"
+            )
+    return ""
+
+
+def _column_of(expr: Expr, frame: str) -> bool:
+    while isinstance(expr, Call):
+        expr = expr.func.base if isinstance(expr.func, Attr) else expr.func
+    return isinstance(expr, (Sub, Attr)) and dotted(expr.base) == frame
+
+
+def _searches(call: Call, function: ItemFunction, counted: set[str]) -> bool:
+    func = call.func
+    if not isinstance(func, Attr) or func.attr != "index" or len(call.args) != 1:
+        return False
+    return attribute_of_self(func.base, function.scope) in counted and function.varies(call.args[0])
+
+
+def _counted(program: Program) -> set[str]:
+    """The attributes whose length is that of a dataset."""
+    out: set[str] = set()
+    for dataset in program.datasets:
+        method = dataset.evaluator.method(dataset.cls, "__len__")
+        for expr, _ in method.returns if method is not None else ():
+            if isinstance(expr, Call) and len(expr.args) == 1:
+                out.add(attribute_of_self(expr.args[0], method))  # type: ignore[arg-type]
+    return out - {""}
+
+
+RULE = Rule(
+    code="DLC107",
+    name="slow-row-access",
+    severity="info",
+    check=check,
+    page=__doc__ or "",
+    causes=("fetch-cpu",),
+    found=(
+        """
+        import os
+        import pandas as pd
+        from torch.utils.data import Dataset
+        from torchvision.io import read_image
+
+        class Images(Dataset):
+            def __init__(self, annotations, folder):
+                self.labels = pd.read_csv(annotations)
+                self.folder = folder
+            def __len__(self):
+                return len(self.labels)
+            def __getitem__(self, idx):
+                path = os.path.join(self.folder, self.labels.iloc[idx, 0])  # <- DLC107
+                return read_image(path)
+        """,
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Groups(Dataset):
+            def __init__(self, path, size):
+                frame = pd.read_csv(path)
+                self.groups = list(frame.groupby("id"))
+                self.size = size
+            def __getitem__(self, idx):
+                group = self.groups[idx // self.size][1]
+                rows = group.iloc[idx % self.size : idx % self.size + 10]  # <- DLC107
+                return rows.to_numpy()
+        """,
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Users(Dataset):
+            def __init__(self, path):
+                self.df = pd.read_csv(path)
+                self.users = self.df["user"].unique()
+            def __len__(self):
+                return len(self.users)
+            def __getitem__(self, idx):
+                user = self.users[idx]
+                return self.df[self.df["user"] == user].to_numpy()  # <- DLC107
+        """,
+        """
+        import random
+        from torch.utils.data import Dataset
+
+        class Pairs(Dataset):
+            def __init__(self, names):
+                self.names = list(names)
+            def __len__(self):
+                return len(self.names)
+            def __getitem__(self, idx):
+                other = random.choice(self.names)
+                return idx, self.names.index(other)  # <- DLC107
+        """,
+    ),
+    clean=(
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Rows(Dataset):
+            def __init__(self, path):
+                frame = pd.read_csv(path)
+                self.paths = frame["path"].tolist()
+                self.labels = frame["label"].to_numpy()
+            def __getitem__(self, idx):
+                return self.paths[idx], self.labels[idx]
+        """,
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Series(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, idx):
+                frame = pd.read_csv(self.files[idx])
+                return frame.iloc[len(frame) // 2 :].to_numpy()
+        """,
+        """
+        from torch.utils.data import Dataset
+
+        class Labels(Dataset):
+            classes = ["cat", "dog", "bird"]
+            def __init__(self, names):
+                self.names = names
+            def __len__(self):
+                return len(self.names)
+            def __getitem__(self, idx):
+                return self.classes.index(self.names[idx])
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Masked(Dataset):
+            def __init__(self, images):
+                self.images = images
+            def __getitem__(self, idx):
+                image = self.images[idx]
+                image = image[image > 0]
+                return image.mean()
+        """,
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Split(Dataset):
+            def __init__(self, path, part):
+                frame = pd.read_csv(path)
+                self.rows = frame.loc[frame["part"] == part].to_numpy()
+            def __getitem__(self, idx):
+                return self.rows[idx]
+        """,
+    ),
+)
