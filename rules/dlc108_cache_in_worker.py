@@ -1,0 +1,311 @@
+"""A worker keeps every sample that it has loaded.
+
+Each worker is a process of its own: it fills a store of its own, so the memory grows up to the data set
+times the number of workers, and without `persistent_workers=True` all of it is lost at the end of each
+epoch. Samples that are written into a list or dict made in `__init__` are kept in the same way. Source:
+documentation of `DataLoader`; yolov5 commit 8cc449636 (a decoded image kept per item).
+
+**Found:** the item path stores what it loaded in a container of `self`, under the item's key, with no
+bound; a cache decorator without a bound on a method that loads.
+
+**Left alone:** caches of handles; bounded caches (`maxsize`, a comparison of the length, `pop`); arrays and
+shared tensors made beforehand; counters.
+
+**Cure:** `functools.lru_cache(maxsize=...)` on a function that loads, or an array in shared memory
+(`torch.Tensor.share_memory_`). **Versions:** all.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Sub, dotted
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program import names
+from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, opens
+from dlcheck.program.paths import callee_names, walk
+from dlcheck.program.program import Program
+from dlcheck.program.scope import Scope, Store
+from dlcheck.program.values import Group, Made, Table
+
+_SHRINKS = frozenset({"pop", "popitem", "clear", "popleft", "move_to_end"})
+_UNBOUNDED = frozenset({"cache", "functools.cache"})
+_LOADERS = frozenset({"tokenizer", "tokenize", "encode", "load", "read", "decode", "imread", "open"})
+_OWN_STORES = frozenset(
+    {
+        "builtins.dict",
+        "builtins.list",
+        "collections.defaultdict",
+        "collections.OrderedDict",
+        "pickle.load",
+        "json.load",
+    }
+)
+
+
+def check(program: Program) -> Iterator[Report]:
+    for function in item_functions(program):
+        yield from _stores(function)
+        yield from _decorated(function)
+
+
+def _stores(function: ItemFunction) -> Iterator[Report]:
+    scope = function.scope
+    seen: set[At] = set()
+    for store in scope.stores:
+        attr = _container(store, scope)
+        if not attr or store.augmented or store.at in seen or _bounded(scope, attr):
+            continue
+        if not _own_store(function, attr) or not _loaded(function, store.value):
+            continue
+        seen.add(store.at)
+        yield Report(
+            scope,
+            store.at,
+            f"each worker keeps every sample that it loads in `self.{attr}`: memory grows to the data set times the number of "
+            "workers, and is lost with the worker",
+            help="bound the cache (`functools.lru_cache(maxsize=...)`), or fill one shared tensor before the workers start",
+        )
+
+
+def _container(store: Store, scope: Scope) -> str:
+    """``x`` for ``self.x[key] = value`` and ``self.x[key][...] = value``."""
+    if store.index is None:
+        return ""
+    base = store.base
+    keys = [store.index]
+    while isinstance(base, Sub):
+        keys.append(base.index)
+        base = base.base
+    if all(isinstance(key, Const) for key in keys):
+        return ""
+    return attribute_of_self(base, scope)
+
+
+def _bounded(scope: Scope, attr: str) -> bool:
+    """Some method of the class takes entries out, or looks at the number of entries."""
+    methods = scope.owner.all_functions if scope.owner is not None else [scope]
+    for method in methods:
+        for site in method.calls:
+            func = site.call.func
+            if (
+                isinstance(func, Attr)
+                and func.attr in _SHRINKS
+                and attribute_of_self(func.base, method) == attr
+            ):
+                return True
+        for test, _ in method.tests:
+            for part in walk(test):
+                if isinstance(part, Call) and dotted(part.func) == "len" and part.args:
+                    if attribute_of_self(part.args[0], method) == attr:
+                        return True
+    return False
+
+
+def _own_store(function: ItemFunction, attr: str) -> bool:
+    """The attribute is known to be a plain list or dict of this process."""
+    owner = function.scope.owner
+    if owner is None:
+        return False
+    for value in function.evaluator.instance_attribute(owner, attr):
+        if isinstance(value, (Group, Table)):
+            return True
+        if isinstance(value, Made) and value.what in _OWN_STORES:
+            return True
+    return False
+
+
+def _loaded(function: ItemFunction, value: Expr, depth: int = 0) -> bool:
+    """The value is read, decoded or tokenised for this item; not a handle."""
+    if depth > 4 or not function.varies(value):
+        return False
+    scope = function.scope
+    for part in walk(value):
+        if isinstance(part, Call):
+            called = callee_names(function.evaluator, part, scope)
+            if any(n in names.CONTAINERS or n in names.PLAIN_OPENERS for n in called):
+                return False
+            if any(n in names.DECODERS or opens(n) for n in called):
+                return True
+            last = part.func.attr if isinstance(part.func, Attr) else dotted(part.func)
+            if any(word in last.lower().split("_") for word in _LOADERS):
+                return True
+        elif isinstance(part, Name):
+            for binding in scope.bindings.get(part.id, ()):
+                if (
+                    binding.kind in ("assign", "unpack")
+                    and binding.value is not None
+                    and binding.value is not value
+                ):
+                    if _loaded(function, binding.value, depth + 1):
+                        return True
+    return False
+
+
+def _decorated(function: ItemFunction) -> Iterator[Report]:
+    """``@lru_cache(maxsize=None)`` on a function that items are loaded by."""
+    scope = function.scope
+    if scope.kind != "function" or not any(p.name != scope.self_name for p in scope.params):
+        return
+    varying = any(way.step.varying - {scope.self_name} for way in function.ways)
+    reads = any(
+        n in names.DECODERS or n in names.WHOLE_READERS
+        for site in scope.calls
+        for n in callee_names(function.evaluator, site.call, scope)
+    )
+    if not varying or not reads:
+        return
+    for decorator in scope.node.decorators:
+        if _is_unbounded(decorator):
+            yield Report(
+                scope,
+                decorator.at,
+                f"the cache of `{scope.name}` has no bound: each worker keeps every sample that it loads",
+                help="give it a bound: `@lru_cache(maxsize=...)`",
+            )
+
+
+def _is_unbounded(decorator: Expr) -> bool:
+    if not isinstance(decorator, Call):
+        return dotted(decorator) in _UNBOUNDED
+    if dotted(decorator.func).rpartition(".")[2] != "lru_cache":
+        return False
+    sizes = [v for k, v in decorator.keywords if k == "maxsize"] + list(decorator.args[:1])
+    return bool(sizes) and isinstance(sizes[0], Const) and sizes[0].value is None
+
+
+RULE = Rule(
+    code="DLC108",
+    name="cache-in-worker",
+    severity="warning",
+    check=check,
+    page=__doc__ or "",
+    causes=("memory",),
+    found=(
+        """
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+                self.cache = {}
+            def __getitem__(self, i):
+                if i not in self.cache:
+                    self.cache[i] = Image.open(self.paths[i]).convert("RGB")  # <- DLC108
+                return self.cache[i]
+        """,
+        """
+        import cv2
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths):
+                self.samples = [[p, None] for p in paths]
+            def __getitem__(self, i):
+                path, image = self.samples[i]
+                if image is None:
+                    image = self.samples[i][1] = cv2.imread(path)  # <- DLC108
+                return image
+        """,
+        """
+        import json
+        import pickle
+        from torch.utils.data import Dataset
+
+        class Captions(Dataset):
+            def __init__(self, path, tokenizer):
+                with open(path, "rb") as f:
+                    self.data = pickle.load(f)
+                self.tokenizer = tokenizer
+            def __getitem__(self, i):
+                caption = self.data[i]
+                if isinstance(caption, str):
+                    caption = self.tokenizer(caption)["input_ids"]
+                    self.data[i] = caption  # <- DLC108
+                return caption
+        """,
+        """
+        from functools import lru_cache
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+            @lru_cache(maxsize=None)  # <- DLC108
+            def load(self, i):
+                return np.load(self.files[i])
+            def __getitem__(self, i):
+                return self.load(i)
+        """,
+    ),
+    clean=(
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, index):
+                self.index = index
+                self.files = {}
+            def __getitem__(self, i):
+                path, row = self.index[i]
+                if path not in self.files:
+                    self.files[path] = h5py.File(path, "r")
+                return self.files[path]["x"][row]
+        """,
+        """
+        from collections import OrderedDict
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Bounded(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.cache = OrderedDict()
+            def __getitem__(self, i):
+                if i not in self.cache:
+                    self.cache[i] = np.load(self.files[i])
+                    if len(self.cache) > 100:
+                        self.cache.popitem(last=False)
+                return self.cache[i]
+        """,
+        """
+        from functools import lru_cache
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+            @lru_cache(maxsize=8)
+            def load(self, part):
+                return np.load(self.files[part])
+            def __getitem__(self, i):
+                return self.load(i // 100)[i % 100]
+        """,
+        """
+        import torch
+        from torch.utils.data import Dataset
+
+        class Shared(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+                self.store = torch.zeros(len(paths), 3, 64, 64).share_memory_()
+            def __getitem__(self, i):
+                self.store[i] = torch.load(self.paths[i])
+                return self.store[i]
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Counted(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.seen = {}
+            def __getitem__(self, i):
+                self.seen[i] = self.seen.get(i, 0) + 1
+                return np.load(self.files[i])
+        """,
+    ),
+)
