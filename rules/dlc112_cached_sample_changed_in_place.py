@@ -1,0 +1,252 @@
+"""The item path changes a sample that the dataset keeps in memory.
+
+Indexing a list gives the object itself, and indexing an array gives a view: what is changed in place is
+changed for all later epochs too. Augmentations add up, so that samples drift; each worker drifts on its
+own. Source: NumPy documentation, *Copies and views*.
+
+**Found:** in the item path, an element of an in-memory store of the dataset is changed: assignment to a
+part of it, a torch method that ends in `_`, `random.shuffle`, list methods, an `out=` argument.
+
+**Left alone:** copies (`.copy()`, `.clone()`, `copy.deepcopy`, arithmetic); elements of files, of other
+datasets and of stores of an unknown kind; assignments of a new entry of a dict that do not read the old
+one.
+
+**Cure:** copy before changing (`x = self.data[i].copy()`). **Versions:** all.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import At, Attr, Expr, Name, Sub
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
+from dlcheck.program.paths import callee_names, walk
+from dlcheck.program.program import Program
+from dlcheck.program.values import Group, Made
+
+_STORES = frozenset(
+    {
+        "numpy.load", "numpy.array", "numpy.asarray", "numpy.stack", "numpy.concatenate", "numpy.zeros", "torch.load",
+        "torch.stack", "torch.cat", "torch.tensor", "torch.from_numpy", "torch.zeros", "pickle.load",
+    }
+)  # fmt: skip
+_LIST_METHODS = frozenset({"append", "extend", "insert", "reverse", "sort", "remove", "setflags"})
+_SHUFFLES = frozenset({"random.shuffle", "numpy.random.shuffle"})
+_HARMLESS = frozenset({"requires_grad_", "share_memory_", "pin_memory_"})
+
+
+def check(program: Program) -> Iterator[Report]:
+    for function in item_functions(program):
+        kept = _kept_samples(function)
+        for name, attr in kept.items():
+            at = _changed(function, name, attr)
+            if at is not None:
+                yield Report(
+                    function.scope,
+                    at,
+                    f"`{name}` is the sample that `self.{attr}` keeps, not a copy: this change stays, "
+                    "and adds up over the epochs",
+                    help=f"copy before changing: `{name} = self.{attr}[...].copy()` (`.clone()` for a tensor)",
+                )
+
+
+def _kept_samples(function: ItemFunction) -> dict[str, str]:
+    """The names that stand for an element of a store of the dataset, each with the attribute."""
+    out: dict[str, str] = {}
+    scope = function.scope
+    for name, bindings in scope.bindings.items():
+        values = [b.value for b in bindings]
+        if not values or any(b.kind != "assign" for b in bindings):
+            continue
+        attrs = {_element_of(function, v) for v in values}
+        if len(attrs) == 1 and "" not in attrs:
+            out[name] = attrs.pop()
+    return out
+
+
+def _element_of(function: ItemFunction, value: Expr | None) -> str:
+    if (
+        not isinstance(value, Sub)
+        or not isinstance(value.index, (Name, Sub))
+        or not function.varies(value.index)
+    ):
+        return ""
+    attr = attribute_of_self(value.base, function.scope)
+    owner = function.scope.owner
+    if not attr or owner is None:
+        return ""
+    for kept in function.evaluator.instance_attribute(owner, attr):
+        if isinstance(kept, Group) and kept.kind == "list":
+            return attr
+        if isinstance(kept, Made) and kept.what in _STORES:
+            mapped = any(key == "mmap_mode" for key, _ in kept.call.keywords)
+            return "" if mapped else attr
+    return ""
+
+
+def _changed(function: ItemFunction, name: str, attr: str) -> At | None:
+    """Where the object that a name stands for is changed."""
+    scope = function.scope
+    bound = max((b.at[2], b.at[3]) for b in scope.bindings[name])
+    for store in scope.stores:
+        if (store.at[0], store.at[1]) >= bound and store.attr is None and _names(store.base, name):
+            if store.augmented or not _new_key(store.value, store.index, name):
+                return store.at
+    for site in scope.calls:
+        func, call = site.call.func, site.call
+        if (call.at[0], call.at[1]) < bound:
+            continue
+        if isinstance(func, Attr) and _names(func.base, name):
+            torch_method = (
+                func.attr.endswith("_") and not func.attr.endswith("__") and func.attr not in _HARMLESS
+            )
+            if torch_method or func.attr in _LIST_METHODS:
+                return call.at
+        if call.args and _names(call.args[0], name):
+            if any(n in _SHUFFLES for n in callee_names(function.evaluator, call, scope)):
+                return call.at
+        if any(key == "out" and _names(value, name) for key, value in call.keywords):
+            return call.at
+    return None
+
+
+def _names(expr: Expr, name: str) -> bool:
+    while isinstance(expr, Sub):
+        expr = expr.base
+    return isinstance(expr, Name) and expr.id == name
+
+
+def _new_key(value: Expr, index: Expr | None, name: str) -> bool:
+    """``sample["image"] = read(...)``: an entry that is set to the same thing each time."""
+    text = getattr(index, "value", None)
+    if not isinstance(text, str):
+        return False
+    for part in walk(value):
+        if isinstance(part, Sub) and _names(part.base, name) and getattr(part.index, "value", None) == text:
+            return False
+    return True
+
+
+RULE = Rule(
+    code="DLC112",
+    name="cached-sample-changed-in-place",
+    severity="error",
+    check=check,
+    page=__doc__ or "",
+    causes=(),
+    found=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Noisy(Dataset):
+            def __init__(self, path):
+                self.data = np.load(path)
+            def __getitem__(self, i):
+                x = self.data[i]
+                x[np.random.rand(*x.shape) < 0.1] = 0  # <- DLC112
+                return x
+        """,
+        """
+        import torch
+        from torch.utils.data import Dataset
+
+        class Jitter(Dataset):
+            def __init__(self, path):
+                self.images = torch.stack(torch.load(path))
+            def __getitem__(self, i):
+                image = self.images[i]
+                image.mul_(0.9 + 0.2 * torch.rand(1))  # <- DLC112
+                return image
+        """,
+        """
+        import random
+        from torch.utils.data import Dataset
+
+        class Sets(Dataset):
+            def __init__(self, lines):
+                self.sets = [line.split() for line in lines]
+            def __getitem__(self, i):
+                words = self.sets[i]
+                random.shuffle(words)  # <- DLC112
+                return words[:3]
+        """,
+        """
+        import pickle
+        from torch.utils.data import Dataset
+
+        class Boxes(Dataset):
+            def __init__(self, path, scale):
+                with open(path, "rb") as f:
+                    self.records = pickle.load(f)
+                self.scale = scale
+            def __getitem__(self, i):
+                record = self.records[i]
+                record["boxes"] = record["boxes"] * self.scale  # <- DLC112
+                return record
+        """,
+    ),
+    clean=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Noisy(Dataset):
+            def __init__(self, path):
+                self.data = np.load(path)
+            def __getitem__(self, i):
+                x = self.data[i].copy()
+                x[0] = 0
+                return x
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Normed(Dataset):
+            def __init__(self, path):
+                self.data = np.load(path)
+            def __getitem__(self, i):
+                x = self.data[i]
+                x = x / 255.0
+                x[0] = 0
+                return x
+        """,
+        """
+        from torch.utils.data import Dataset
+
+        class Wrapped(Dataset):
+            def __init__(self, inner):
+                self.inner = inner
+            def __getitem__(self, i):
+                sample = self.inner[i]
+                sample["weight"] = 1.0
+                return sample
+        """,
+        """
+        import copy
+        import pickle
+        from torch.utils.data import Dataset
+
+        class Records(Dataset):
+            def __init__(self, path):
+                with open(path, "rb") as f:
+                    self.records = pickle.load(f)
+            def __getitem__(self, i):
+                record = copy.deepcopy(self.records[i])
+                record["boxes"] = record["boxes"] * 2
+                return record
+        """,
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, path):
+                self.volumes = h5py.File(path, "r")["x"]
+            def __getitem__(self, i):
+                x = self.volumes[i]
+                x[0] = 0
+                return x
+        """,
+    ),
+)
