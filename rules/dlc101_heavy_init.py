@@ -70,7 +70,7 @@ def _saves(path: Path) -> bool:
 
 
 def _sample_attributes(dataset: Dataset) -> set[str]:
-    """The attributes that hold one entry per sample: looked up by item, or the length of the dataset."""
+    """The attributes with one entry per sample: looked up by item, or what `__len__` counts."""
     out: set[str] = set()
     path = dataset.item_path
     for step in path.steps:

@@ -16,7 +16,7 @@ or kept on `self` at first use; handles that are passed on to something which ma
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Cond, Mapping, Name, Seq, With, Yield, parts_of
+from dlcheck.facts.model import Attr, Cond, Mapping, Name, Seq, With, Yield, parts_of
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import ItemCall, argument, item_calls, short
