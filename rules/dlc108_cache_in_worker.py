@@ -94,10 +94,14 @@ def _bounded(scope: Scope, attr: str) -> bool:
                 return True
         for test, _ in method.tests:
             for part in walk(test):
-                if isinstance(part, Call) and dotted(part.func) == "len" and part.args:
-                    if attribute_of_self(part.args[0], method) == attr:
-                        return True
+                if _length_of(part, attr, method):
+                    return True
     return False
+
+
+def _length_of(expr: Expr, attr: str, scope: Scope) -> bool:
+    asked = isinstance(expr, Call) and dotted(expr.func) == "len" and len(expr.args) == 1
+    return asked and isinstance(expr, Call) and attribute_of_self(expr.args[0], scope) == attr
 
 
 def _own_store(function: ItemFunction, attr: str) -> bool:

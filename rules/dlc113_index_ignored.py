@@ -52,9 +52,9 @@ def _picks(scope: Scope, program: Program) -> bool:
     """It takes something that the dataset keeps, by a random number."""
     for site in scope.calls:
         called = callee_names(program.evaluator, site.call, scope)
-        if any(n.startswith(_RANDOM) for n in called) and _last(site.call) in _PICKS:
-            if any(attribute_of_self(part, scope) for a in site.call.args[:1] for part in walk(a)):
-                return True
+        drawn = any(n.startswith(_RANDOM) for n in called) and _last(site.call) in _PICKS
+        if drawn and any(attribute_of_self(part, scope) for a in site.call.args[:1] for part in walk(a)):
+            return True
     return any(
         attribute_of_self(sub.base, scope) and _drawn(sub.index, scope, program) for sub, _ in scope.subs
     )
@@ -66,15 +66,22 @@ def _last(call: Call) -> str:
 
 def _drawn(expr: Expr, scope: Scope, program: Program) -> bool:
     for part in walk(expr):
-        if isinstance(part, Call):
-            if any(n.startswith(_RANDOM) for n in callee_names(program.evaluator, part, scope)):
-                return True
+        if _is_draw(part, scope, program):
+            return True
         for binding in scope.bindings.get(getattr(part, "id", ""), ()):
-            value = binding.value if binding.kind == "assign" else None
-            if isinstance(value, Call):
-                if any(n.startswith(_RANDOM) for n in callee_names(program.evaluator, value, scope)):
-                    return True
+            if (
+                binding.kind == "assign"
+                and binding.value is not None
+                and _is_draw(binding.value, scope, program)
+            ):
+                return True
     return False
+
+
+def _is_draw(expr: Expr, scope: Scope, program: Program) -> bool:
+    return isinstance(expr, Call) and any(
+        n.startswith(_RANDOM) for n in callee_names(program.evaluator, expr, scope)
+    )
 
 
 RULE = Rule(
