@@ -192,9 +192,12 @@ def _class_line(cls: type) -> tuple[str, int, str] | None:
 
 def _line_in_source(file: str, name: str) -> int | None:
     path = Path(file)
-    if path.stat().st_size > _SOURCE_LIMIT_BYTES:
+    try:
+        if path.stat().st_size > _SOURCE_LIMIT_BYTES:
+            return None
+        source = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return None
-    source = path.read_text(encoding="utf-8", errors="replace")
     found = re.search(rf"^[ \t]*class[ \t]+{re.escape(name)}\b", source, re.MULTILINE)
     return None if found is None else source.count("\n", 0, found.start()) + 1
 
