@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from dlcheck.facts.model import Attr, Call, Cond, Const, Expr, Lambda, Name, Op, Other, Seq, Star, Sub
+from dlcheck.facts.model import Attr, Call, Cond, Const, Expr, Lambda, Name, Op, Other, Seq, Star, Sub, dotted
 from dlcheck.program import names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.paths import Path, PathCall, Step, callee_names
@@ -22,7 +22,18 @@ _PLAIN = (
     "torchaudio.transforms.", "albumentations.", "torch.nn.", "torch.device",
 )  # fmt: skip
 _PLAIN_METHODS = frozenset(
-    "format join strip replace joinpath with_suffix with_name expanduser resolve lower".split()
+    [
+        "format",
+        "join",
+        "strip",
+        "replace",
+        "joinpath",
+        "with_suffix",
+        "with_name",
+        "expanduser",
+        "resolve",
+        "lower",
+    ]
 )
 
 
@@ -106,7 +117,9 @@ class ItemFunction:
             case "import" | "def" | "class":
                 return True
             case "param":
-                return inner and binding.node.kind in ("positional", "keyword")
+                if not inner and any(way.path.step_of(owner) is not None for way in self.ways):
+                    return False  # of a function around, which runs for every item too
+                return binding.node.kind in ("positional", "keyword")
             case "assign" | "with" | "unpack":
                 assert binding.value is not None
                 return self._fixed(binding.value, owner, depth + 1)
@@ -194,9 +207,18 @@ def _paths(program: Program) -> Iterator[tuple[Path, Iterable[PathCall]]]:
     for dataset in program.datasets:
         yield dataset.item_path, dataset.calls
     given = {f: None for loader in program.loaders for f in program.functions_given(loader, "collate_fn")}
+    given |= {scope: None for scope in program.scopes() if _in_pipeline(scope)}
     for function in given:
         path = program.function_path(function)
         yield path, path.calls()
+
+
+def _in_pipeline(scope: Scope) -> bool:
+    """A step of a SpeechBrain data pipeline: ``@data_pipeline.takes("wav")``. It runs for every item."""
+    return any(
+        isinstance(d, Call) and dotted(d.func).endswith("data_pipeline.takes")
+        for d in getattr(scope.node, "decorators", ())
+    )
 
 
 def opens(name: str) -> bool:
