@@ -57,8 +57,8 @@ class Wait:
     ``kind``: "construction" (of the iterator, or its reset), "batch", "end" (the call that was answered by
     the end of the epoch) or "shutdown" (of an iterator that was abandoned).
     ``phase``: "warm-up" (the construction of the first iterator, and each worker's first batch),
-    "epoch-start" (the same of every later epoch, and its end), "head-start" (batches that were requested
-    before the loop first asked) or "steady".
+    "epoch-start" (the same of every later epoch, and the end of the one before), "head-start" (batches that
+    were requested before the loop first asked), "steady", or "end" (of the last epoch).
     ``parts`` adds up to ``end - begin``.
     """
 
@@ -85,7 +85,8 @@ def attribute(loader: LoaderLife, end: int) -> tuple[Wait, ...]:
         last = position == len(loader.iterators) - 1
         inline = not iterator.workers and not loader.settings.get("num_workers")
         for epoch in iterator.epochs:
-            waits += _epoch_waits(loader, iterator, epoch, epochs == 0, inline, end)
+            final = last and epoch is iterator.epochs[-1]
+            waits += _epoch_waits(loader, iterator, epoch, epochs == 0, final, inline, end)
             epochs += 1
         if not last:
             waits += _abandoned(iterator)
@@ -110,7 +111,7 @@ def by_cause(parts: dict[Part, int]) -> dict[str, int]:
 
 
 def _epoch_waits(
-    loader: LoaderLife, iterator: IteratorLife, epoch: Epoch, first: bool, inline: bool, end: int
+    loader: LoaderLife, iterator: IteratorLife, epoch: Epoch, first: bool, last: bool, inline: bool, end: int
 ) -> Iterator[Wait]:
     start = "warm-up" if first else "epoch-start"
     sends = _index_spans(epoch.batches)
@@ -140,7 +141,7 @@ def _epoch_waits(
     if epoch.last_asked is not None and epoch.end is not None:
         spans = _ending(iterator, epoch)
         parts = _fill(epoch.last_asked, epoch.end, spans, "main")
-        yield Wait("end", "epoch-start", epoch.last_asked, epoch.end, None, None, parts)
+        yield Wait("end", "end" if last else "epoch-start", epoch.last_asked, epoch.end, None, None, parts)
 
 
 def _abandoned(iterator: IteratorLife) -> Iterator[Wait]:

@@ -54,7 +54,7 @@ def _diagnose(
     duplicated = any(finding.rule == _UNSHARDED and _is_dataset(finding, evidence) for finding in findings)
     judgement = judge(evidence, duplicated)
     predicted = predictions(evidence, lines)
-    phases = {"warm-up": 0, "epoch-start": 0, "head-start": 0, "steady": 0}
+    phases = {"warm-up": 0, "epoch-start": 0, "head-start": 0, "steady": 0, "end": 0}
     for wait in evidence.waits:
         phases[wait.phase] += wait.ns
     loading_free = evidence.wall - evidence.wait

@@ -12,6 +12,7 @@ from dlcheck.diagnosis.loops import length, loop_epochs, loop_span
 from dlcheck.diagnosis.machine import Cores, cores_during
 from dlcheck.diagnosis.memory import MemoryGrowth, memory_growth, worker_memory
 from dlcheck.diagnosis.prediction import Model, build_model
+from dlcheck.diagnosis.starvation import starved
 from dlcheck.diagnosis.timeline import Batch, Cost, Incident, LoaderLife, Timeline
 
 
@@ -41,10 +42,10 @@ class Making:
 class Evidence:
     """One loader's loop: its waits and all that explains them. Times in ns.
 
-    ``once``: the part of waits that comes once in a run (first start-up and first batches); ``parts``: causes
-    of all waits, ``recurring``: of those that come again and again. ``restarts``: iterators made after the
-    first one. ``threads``: how many threads consumed one and the same iterator, or the loader at the same
-    time.
+    ``once``: the part of waits that comes once in a run (first start-up and first batches, the end);
+    ``parts``: causes of all waits, ``recurring``: of those that come again and again. ``restarts``: iterators
+    made after the first one. ``threads``: how many threads consumed one and the same iterator, or the loader
+    at the same time.
     """
 
     loader: LoaderLife
@@ -54,6 +55,7 @@ class Evidence:
     once: int
     parts: dict[Part, int]
     recurring: dict[Part, int]
+    starved: dict[Part, int]
     batches: int
     samples: int | None
     epochs: int
@@ -95,8 +97,8 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
     stacks = stage_stacks(timeline, loader, waits)
     cores = cores_during(timeline, loader, spans)
     making = _making(loader, waits)
-    once = tuple(wait for wait in waits if wait.phase == "warm-up")
-    recurring = tuple(wait for wait in waits if wait.phase != "warm-up")
+    once = tuple(wait for wait in waits if wait.phase in ("warm-up", "end"))
+    recurring = tuple(wait for wait in waits if wait.phase not in ("warm-up", "end"))
     steps = [step for epoch in epochs for step in epoch.steps]
     samples = [b.samples for b in _batches(loader) if b.got is not None]
     return Evidence(
@@ -107,6 +109,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
         once=sum(wait.ns for wait in once),
         parts=total(waits),
         recurring=total(recurring),
+        starved=starved(recurring, cores, making.slowdown),
         batches=len(samples),
         samples=sum(s for s in samples if s is not None) if samples and None not in samples else None,
         epochs=len(epochs),

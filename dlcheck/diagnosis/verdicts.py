@@ -10,9 +10,9 @@ leads, the others that hold follow in ``also``:
     of its time, but for what comes once 5  main-process                                      num_workers=0
     6  the leading cause of the waits that recur:
          startup, dispatch, transfer, pin-memory, collate, fetch-cpu, fetch-io     by their own name
-         main                                            -> main-gil
-         reorder        -> straggler when half of it is for batches that took over twice the median; else it
-         is folded into
+         main           -> main-gil when the process is on a core for half of the time; else it is a part of
+         transfer reorder        -> straggler when half of it is for batches that took over twice the median;
+         else it is folded into
                            what the batch in front was doing
          queued         -> folded likewise
          cpu-wait       -> oversubscribed when the workers alone want more cores than there are; else it is
@@ -82,17 +82,38 @@ def judge(evidence: Evidence, duplicated: bool = False) -> Judgement:
 
 
 def is_healthy(evidence: Evidence) -> bool:
-    """Whether the loop hardly waits, what comes once in a run left out."""
-    return min(evidence.recurring_share, evidence.wait_share) < HEALTHY_SHARE
+    """Whether the loop hardly waits, what comes once in a run, and what other programs take, left out."""
+    return min(evidence.recurring_share, evidence.wait_share, _own_share(evidence)) < HEALTHY_SHARE
+
+
+def _own_share(evidence: Evidence) -> float:
+    """The share of recurring waits, without those for a core that other programs had."""
+    wall = evidence.wall - evidence.once
+    return max(0, sum(evidence.recurring.values()) - _taken(evidence)) / wall if wall > 0 else 0.0
+
+
+def _taken(evidence: Evidence) -> int:
+    """Nanoseconds of waiting for a core that are the doing of other programs: the run's own demand has
+    room.
+    """
+    others = evidence.cores.others
+    if _exceeds_cores(evidence) or others is None or others < _QUARTER:
+        return 0
+    waited = sum(ns for (cause, detail), ns in evidence.recurring.items() if "cpu-wait" in (cause, detail))
+    return waited + sum(evidence.starved.values())
 
 
 def healthy(evidence: Evidence) -> Verdict:
     """Leave the loader alone."""
-    text = (
-        f"The loop waits for data for {share(evidence.recurring_share)} of its time: the step is the limit."
-    )
-    if evidence.wait_share >= HEALTHY_SHARE:
-        text += f" Beginning took {duration(evidence.once)}, once in the run."
+    own = min(evidence.recurring_share, _own_share(evidence))
+    text = f"The loop waits for data for {share(own)} of its time: the step is the limit."
+    if own < HEALTHY_SHARE <= evidence.recurring_share:
+        text += (
+            f" It waits for {share(evidence.recurring_share - own)} more for cores that other programs have:"
+            f" they use {cores(evidence.cores.others or 0.0)}."
+        )
+    if evidence.wait_share - evidence.recurring_share >= HEALTHY_SHARE:
+        text += f" Beginning and end took {duration(evidence.once)}, once in the run."
     return Verdict("healthy", text)
 
 
@@ -119,16 +140,26 @@ def folded(evidence: Evidence) -> dict[str, int]:
     causes: dict[str, int] = {}
     keep_reorder = straggler(evidence) is not None
     keep_queue = oversubscribed(evidence) is not None
-    parts = evidence.recurring
-    for (cause, detail), ns in parts.items():
+    for (cause, detail), whole in evidence.recurring.items():
+        ns = whole - evidence.starved.get((cause, detail), 0)
         name = cause
         if cause in ("reorder", "queued") and detail and not (cause == "reorder" and keep_reorder):
             name = detail
         if name == "cpu-wait" and not keep_queue:
             # What waited for a core had work for one.
             name = "collate" if detail == "collate" else "fetch-cpu"
+        if name == "main" and evidence.workers and not _is_busy(evidence):
+            # Nothing kept the process from receiving: waking up is a part of the transfer.
+            name = "transfer"
         causes[name] = causes.get(name, 0) + ns
+    if keep_queue:
+        causes["cpu-wait"] = causes.get("cpu-wait", 0) + sum(evidence.starved.values())
     return causes
+
+
+def _is_busy(evidence: Evidence) -> bool:
+    """Whether the training process was on a core for half of the time: a thread that holds the GIL is."""
+    return evidence.cores.main is None or evidence.cores.main >= _HALF
 
 
 def _waiting(evidence: Evidence) -> Verdict | None:
@@ -246,13 +277,17 @@ def _straggler_text(evidence: Evidence) -> str:
 
 def oversubscribed(evidence: Evidence) -> Verdict | None:
     """The workers alone want more cores than the run may use, and the loop waits for it."""
-    wanted, usable = _wanted_cores(evidence), evidence.cores.usable
     waited = sum(ns for (cause, detail), ns in evidence.recurring.items() if "cpu-wait" in (cause, detail))
-    if wanted is None or usable is None or wanted <= 1.1 * usable:
-        return None
-    if waited < _QUARTER * max(1, sum(evidence.recurring.values())):
+    waited += sum(evidence.starved.values())
+    if not _exceeds_cores(evidence) or waited < _QUARTER * max(1, sum(evidence.recurring.values())):
         return None
     return Verdict("oversubscribed", _oversubscribed_text(evidence))
+
+
+def _exceeds_cores(evidence: Evidence) -> bool:
+    """Whether the workers alone want more cores than the run may use."""
+    wanted, usable = _wanted_cores(evidence), evidence.cores.usable
+    return wanted is not None and usable is not None and wanted > 1.1 * usable
 
 
 def _wanted_cores(evidence: Evidence) -> float | None:
