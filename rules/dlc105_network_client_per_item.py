@@ -28,8 +28,7 @@ _CLIENTS = frozenset(
         "azure.storage.blob.BlobServiceClient.from_connection_string", "minio.Minio", "psycopg2.connect",
         "psycopg.connect", "pymysql.connect", "MySQLdb.connect", "mysql.connector.connect", "pymongo.MongoClient",
         "redis.Redis", "redis.StrictRedis", "sqlalchemy.create_engine", "paramiko.SSHClient", "ftplib.FTP",
-        "elasticsearch.Elasticsearch", "cassandra.cluster.Cluster", "s3fs.S3FileSystem", "gcsfs.GCSFileSystem",
-        "snowflake.connector.connect",
+        "elasticsearch.Elasticsearch", "cassandra.cluster.Cluster", "snowflake.connector.connect",
     }
 )  # fmt: skip
 _REQUESTS = frozenset(

@@ -28,10 +28,12 @@ _CLOSERS = frozenset({"close", "__exit__", "detach", "release"})
 _CONSUMERS = frozenset(
     {
         "json.load", "pickle.load", "yaml.load", "yaml.safe_load", "csv.reader", "builtins.list", "numpy.load",
-        "torch.load",
+        "torch.load", "xml.etree.ElementTree.parse",
     }
 )  # fmt: skip
-_WITH_CYCLES = frozenset(names.CONTAINERS) - {"pyarrow.parquet.ParquetFile", "duckdb.connect"}
+_WITH_CYCLES = frozenset(names.CONTAINERS) - {
+    "pyarrow.parquet.ParquetFile", "duckdb.connect", "zarr.open", "zarr.open_group", "zarr.open_array",
+}  # fmt: skip
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -68,7 +70,9 @@ def _left_open(item: ItemCall) -> bool:
             return func.attr not in _CLOSERS
         if any(argument is call for argument in site.call.args):
             return any(n in _CONSUMERS for n in callee_names(item.function.evaluator, site.call, scope))
-    return any(sub.base is call for sub, _ in scope.subs)
+    return any(sub.base is call for sub, _ in scope.subs) or any(
+        loop.iterable is call for loop in scope.loops
+    )
 
 
 def _closed_or_passed_on(item: ItemCall, name: str) -> bool:

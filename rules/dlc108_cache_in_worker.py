@@ -17,7 +17,7 @@ shared tensors made beforehand; counters.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Sub, dotted
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, opens
@@ -109,6 +109,14 @@ def _own_store(function: ItemFunction, attr: str) -> bool:
     owner = function.scope.owner
     if owner is None:
         return False
+    for method in owner.all_functions:
+        for store in method.stores:
+            if (
+                store.attr == attr
+                and isinstance(store.value, Op)
+                and isinstance(store.value.operands[0], Seq)
+            ):
+                return True  # [None] * n
     for value in function.evaluator.instance_attribute(owner, attr):
         if isinstance(value, (Group, Table)):
             return True

@@ -22,7 +22,7 @@ from dlcheck.program.program import Program
 _COSTLY = frozenset(
     {
         "torchvision.transforms.Compose", "torchvision.transforms.v2.Compose", "torchvision.transforms.transforms.Compose",
-        "albumentations.Compose", "monai.transforms.Compose", "librosa.filters.mel", "pyloudnorm.Meter", "spacy.load",
+        "albumentations.Compose", "monai.transforms.Compose", "librosa.filters.mel", "spacy.load",
         "tiktoken.get_encoding", "tiktoken.encoding_for_model", "sentencepiece.SentencePieceProcessor",
         "tokenizers.Tokenizer.from_file", "tokenizers.Tokenizer.from_pretrained", "timm.create_model",
         "torch.hub.load", "clip.load", "open_clip.create_model_and_transforms", "whisper.load_model",

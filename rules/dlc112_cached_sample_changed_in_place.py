@@ -16,11 +16,12 @@ one.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Expr, Name, Sub
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Sub
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
+from dlcheck.program.scope import Store
 from dlcheck.program.values import Group, Made
 
 _STORES = frozenset(
@@ -29,13 +30,15 @@ _STORES = frozenset(
         "torch.stack", "torch.cat", "torch.tensor", "torch.from_numpy", "torch.zeros", "pickle.load",
     }
 )  # fmt: skip
-_LIST_METHODS = frozenset({"append", "extend", "insert", "reverse", "sort", "remove", "setflags"})
+_LIST_METHODS = frozenset({"append", "extend", "insert", "reverse", "remove"})
 _SHUFFLES = frozenset({"random.shuffle", "numpy.random.shuffle"})
 _HARMLESS = frozenset({"requires_grad_", "share_memory_", "pin_memory_"})
 
 
 def check(program: Program) -> Iterator[Report]:
     for function in item_functions(program):
+        if any(way.path.kind != "item" for way in function.ways):
+            continue
         kept = _kept_samples(function)
         for name, attr in kept.items():
             at = _changed(function, name, attr)
@@ -89,7 +92,7 @@ def _changed(function: ItemFunction, name: str, attr: str) -> At | None:
     bound = max((b.at[2], b.at[3]) for b in scope.bindings[name])
     for store in scope.stores:
         if (store.at[0], store.at[1]) >= bound and store.attr is None and _names(store.base, name):
-            if store.augmented or not _new_key(store.value, store.index, name):
+            if store.augmented or not (_new_key(store.value, store.index, name) or _settles(store, function)):
                 return store.at
     for site in scope.calls:
         func, call = site.call.func, site.call
@@ -107,6 +110,19 @@ def _changed(function: ItemFunction, name: str, attr: str) -> At | None:
         if any(key == "out" and _names(value, name) for key, value in call.keywords):
             return call.at
     return None
+
+
+def _settles(store: Store, function: ItemFunction) -> bool:
+    """``x[x < 0] = 0``: done once, it is done for good; only a mask that is drawn adds up."""
+    if not isinstance(store.value, Const) or store.index is None:
+        return False
+    scope = function.scope
+    parts = list(walk(store.index))
+    for part in walk(store.index):
+        bindings = scope.bindings.get(part.id, ()) if isinstance(part, Name) else ()
+        parts += [inner for b in bindings if b.value is not None for inner in walk(b.value)]
+    called = (n for p in parts if isinstance(p, Call) for n in callee_names(function.evaluator, p, scope))
+    return not any("rand" in name for name in called)
 
 
 def _names(expr: Expr, name: str) -> bool:

@@ -35,6 +35,7 @@ _PLAIN_METHODS = frozenset(
         "lower",
     ]
 )
+_GROWS = frozenset({"append", "extend", "insert", "add", "update"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,8 +106,11 @@ class ItemFunction:
         owner: Scope | None = scope
         while owner is not None:
             if name in owner.bindings and (owner.kind != "class" or owner is scope):
-                inner = owner is scope
-                return all(self._fixed_binding(b, owner, depth, inner) for b in owner.bindings[name])
+                bindings = owner.bindings[name]
+                # Where several assignments may hold, what chooses among them may vary.
+                if owner.kind != "module" and (len(bindings) > 1 or _grows(owner, name)):
+                    return False
+                return all(self._fixed_binding(b, owner, depth, owner is scope) for b in bindings)
             owner = owner.parent
         return True  # a built-in
 
@@ -124,6 +128,20 @@ class ItemFunction:
                 assert binding.value is not None
                 return self._fixed(binding.value, owner, depth + 1)
         return False
+
+
+def _grows(scope: Scope, name: str) -> bool:
+    """Something is added to what the name stands for: ``steps.append(...)``."""
+    for site in scope.calls:
+        func = site.call.func
+        if (
+            isinstance(func, Attr)
+            and func.attr in _GROWS
+            and isinstance(func.base, Name)
+            and func.base.id == name
+        ):
+            return True
+    return False
 
 
 @dataclass(frozen=True, eq=False)
