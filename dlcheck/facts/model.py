@@ -1,37 +1,42 @@
 """What one file says, as small plain values that can be stored: expressions, statements, and nothing about layout.
 
-The values are named tuples, so that they are immutable, cheap, and can be written as nested lists. They hold what the
-rules' questions need: names, calls with their arguments, assignments, branches and loops. Comments, parentheses
-and spelling are gone. ``at`` is (line, column, end line, end column) with lines from 1 and columns from 0 in
+The values are compared by identity and never changed (they are not frozen only because that would triple the cost of
+making them, and there are many). They hold what the rules' questions need: names, calls with their arguments,
+assignments, branches and loops. Comments, parentheses and spelling are gone. ``at`` is (line, column, end line, end column) with lines from 1 and columns from 0 in
 UTF-8 bytes, the end exclusive.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias, Union
+from dataclasses import dataclass
+from typing import TypeAlias
 
 At: TypeAlias = tuple[int, int, int, int]
 
 
-class Const(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Const:
     """A literal number, string, ``True``, ``False``, ``None``; bytes and ``...`` are kept as their text."""
 
-    value: Union[str, int, float, bool, None]
+    value: str | int | float | bool | None
     at: At
 
 
-class Name(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Name:
     id: str
     at: At
 
 
-class Attr(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Attr:
     base: Expr
     attr: str
     at: At
 
 
-class Call(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Call:
     """``keywords`` holds (name, value); ``**mapping`` has the name ``None``. ``*values`` is a ``Star`` in ``args``."""
 
     func: Expr
@@ -40,18 +45,21 @@ class Call(NamedTuple):
     at: At
 
 
-class Sub(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Sub:
     base: Expr
     index: Expr
     at: At
 
 
-class Slice(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Slice:
     parts: tuple[Expr | None, Expr | None, Expr | None]
     at: At
 
 
-class Seq(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Seq:
     """A list, tuple or set display."""
 
     kind: str
@@ -59,21 +67,24 @@ class Seq(NamedTuple):
     at: At
 
 
-class Mapping(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Mapping:
     """A dict display; ``{**other}`` has the key ``None``."""
 
     items: tuple[tuple[Expr | None, Expr], ...]
     at: At
 
 
-class Cond(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Cond:
     test: Expr
     then: Expr
     orelse: Expr
     at: At
 
 
-class Op(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Op:
     """An operator with its operands: arithmetic, ``and``/``or``, ``not``, comparisons (``is``, ``in``, ``<`` ...)."""
 
     op: str
@@ -81,13 +92,15 @@ class Op(NamedTuple):
     at: At
 
 
-class Lambda(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Lambda:
     params: tuple[Param, ...]
     body: Expr
     at: At
 
 
-class Clause(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Clause:
     """One ``for target in iterable if ...`` of a comprehension."""
 
     target: Expr
@@ -95,7 +108,8 @@ class Clause(NamedTuple):
     tests: tuple[Expr, ...]
 
 
-class Comp(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Comp:
     """A comprehension; ``kind`` is list, set, dict or gen."""
 
     kind: str
@@ -104,18 +118,21 @@ class Comp(NamedTuple):
     at: At
 
 
-class Star(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Star:
     value: Expr
     at: At
 
 
-class Yield(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Yield:
     value: Expr | None
     delegates: bool
     at: At
 
 
-class Other(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Other:
     """Anything else with parts: f-string, ``await``, ``:=`` (target first, kind ``walrus``)."""
 
     kind: str
@@ -123,7 +140,8 @@ class Other(NamedTuple):
     at: At
 
 
-class Param(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Param:
     """``kind`` is one of positional, keyword, args (``*args``), kwargs (``**kwargs``)."""
 
     name: str
@@ -132,20 +150,23 @@ class Param(NamedTuple):
     annotation: Expr | None
 
 
-class Assign(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Assign:
     targets: tuple[Expr, ...]
     value: Expr
     at: At
 
 
-class Augment(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Augment:
     target: Expr
     op: str
     value: Expr
     at: At
 
 
-class Declare(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Declare:
     """``name: annotation`` with no value."""
 
     target: Expr
@@ -153,19 +174,22 @@ class Declare(NamedTuple):
     at: At
 
 
-class Do(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Do:
     """An expression that stands as a statement."""
 
     value: Expr
     at: At
 
 
-class Return(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Return:
     value: Expr | None
     at: At
 
 
-class For(NamedTuple):
+@dataclass(slots=True, eq=False)
+class For:
     target: Expr
     iterable: Expr
     body: tuple[Stmt, ...]
@@ -173,34 +197,39 @@ class For(NamedTuple):
     at: At
 
 
-class While(NamedTuple):
+@dataclass(slots=True, eq=False)
+class While:
     test: Expr
     body: tuple[Stmt, ...]
     orelse: tuple[Stmt, ...]
     at: At
 
 
-class If(NamedTuple):
+@dataclass(slots=True, eq=False)
+class If:
     test: Expr
     body: tuple[Stmt, ...]
     orelse: tuple[Stmt, ...]
     at: At
 
 
-class With(NamedTuple):
+@dataclass(slots=True, eq=False)
+class With:
     items: tuple[tuple[Expr, Expr | None], ...]
     body: tuple[Stmt, ...]
     at: At
 
 
-class Handler(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Handler:
     type: Expr | None
     name: str | None
     body: tuple[Stmt, ...]
     at: At
 
 
-class Try(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Try:
     body: tuple[Stmt, ...]
     handlers: tuple[Handler, ...]
     orelse: tuple[Stmt, ...]
@@ -208,12 +237,14 @@ class Try(NamedTuple):
     at: At
 
 
-class Raise(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Raise:
     value: Expr | None
     at: At
 
 
-class Define(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Define:
     """A function. ``at`` is the whole definition without its decorators."""
 
     name: str
@@ -224,7 +255,8 @@ class Define(NamedTuple):
     at: At
 
 
-class DefineClass(NamedTuple):
+@dataclass(slots=True, eq=False)
+class DefineClass:
     name: str
     bases: tuple[Expr, ...]
     keywords: tuple[tuple[str | None, Expr], ...]
@@ -233,7 +265,8 @@ class DefineClass(NamedTuple):
     at: At
 
 
-class Import(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Import:
     """``import module as bound`` (``name`` is ``None``) or ``from module import name as bound``.
 
     ``level`` counts the leading dots of a relative import; ``from module import *`` has the name ``*``.
@@ -246,7 +279,8 @@ class Import(NamedTuple):
     at: At
 
 
-class Simple(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Simple:
     """break, continue, pass, global, nonlocal, del, assert: ``names`` for global and nonlocal, else ``parts``."""
 
     kind: str
@@ -255,15 +289,44 @@ class Simple(NamedTuple):
     at: At
 
 
-Expr: TypeAlias = Union[
-    Const, Name, Attr, Call, Sub, Slice, Seq, Mapping, Cond, Op, Lambda, Comp, Star, Yield, Other
-]
-Stmt: TypeAlias = Union[
-    Assign, Augment, Declare, Do, Return, For, While, If, With, Try, Raise, Define, DefineClass, Import, Simple
-]
+Expr: TypeAlias = (
+    Const
+    | Name
+    | Attr
+    | Call
+    | Sub
+    | Slice
+    | Seq
+    | Mapping
+    | Cond
+    | Op
+    | Lambda
+    | Comp
+    | Star
+    | Yield
+    | Other
+)
+Stmt: TypeAlias = (
+    Assign
+    | Augment
+    | Declare
+    | Do
+    | Return
+    | For
+    | While
+    | If
+    | With
+    | Try
+    | Raise
+    | Define
+    | DefineClass
+    | Import
+    | Simple
+)
 
 
-class FileFacts(NamedTuple):
+@dataclass(slots=True, eq=False)
+class FileFacts:
     """The facts of one file: its module-level statements, functions and classes inside them.
 
     ``error`` holds (message, line, column) when the file could not be parsed; then ``body`` is empty.

@@ -253,7 +253,9 @@ def _params(args: ast.arguments) -> tuple[Param, ...]:
     out = [one(arg, "positional", default) for arg, default in zip(positional, defaults, strict=True)]
     if args.vararg:
         out.append(one(args.vararg, "args"))
-    out += [one(arg, "keyword", default) for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True)]
+    out += [
+        one(arg, "keyword", default) for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True)
+    ]
     if args.kwarg:
         out.append(one(args.kwarg, "kwargs"))
     return tuple(out)

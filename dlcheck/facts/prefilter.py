@@ -11,7 +11,8 @@ _MENTIONS = re.compile(
 _BUILDS_LOADER = re.compile(rb"Loader\s*\(|[lL]oader_?(?:class|cls)|data_?loader")
 _DEFINITIONS = re.compile(rb"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
 _IMPORTS = re.compile(
-    rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(?:\(([^)]*)\)|([^\n(]*))|import[ \t]+([^\n]+))", re.MULTILINE
+    rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(?:\(([^)]*)\)|([^\n(]*))|import[ \t]+([^\n]+))",
+    re.MULTILINE,
 )
 
 
@@ -45,7 +46,9 @@ def imports(source: bytes) -> list[tuple[str, tuple[str, ...]]]:
     """
     out: list[tuple[str, tuple[str, ...]]] = []
     for match in _IMPORTS.finditer(source):
-        module, inside, listed, plain = (part.decode("utf-8", "replace") if part else "" for part in match.groups())
+        module, inside, listed, plain = (
+            part.decode("utf-8", "replace") if part else "" for part in match.groups()
+        )
         if plain:
             out += [(piece.split(" as ")[0].strip(), ()) for piece in plain.split(",")]
             continue
