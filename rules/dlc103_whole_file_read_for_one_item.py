@@ -55,6 +55,8 @@ def _whole_files(function: ItemFunction) -> Iterator[Report]:
         )
         if name is None or _partial(site.call, name) or is_lazy(site.block, scope, site.at):
             continue
+        if site.call.args and function.fixed(site.call.args[0]):
+            continue  # one file, read again for every item: DLC102
         held = _name_of(site.statement, site.call)
         uses = [s for s, _ in scope.subs if _base(s) is site.call or (held and _is(_base(s), held))]
         picks = [s for s in uses if _picks(s.index, function)]

@@ -15,7 +15,7 @@ indexed by a comparison of one of its columns, `list.index` on the list of all s
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Expr, Name, Op, Sub, dotted
+from dlcheck.facts.model import Attr, Call, Expr, Name, Op, Seq, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.paths import walk
@@ -53,12 +53,24 @@ def _row(sub: Sub, function: ItemFunction) -> str:
     base = sub.base
     if not isinstance(base, Attr) or base.attr not in ("iloc", "loc") or not function.varies(sub.index):
         return ""
-    if function.varies(base.base) and not _from_store(base.base, function):
+    if not _is_place(sub.index) or (function.varies(base.base) and not _from_store(base.base, function)):
         return ""
     return (
         f"`.{base.attr}[...]` builds a pandas object for every item, which is hundreds of times slower than an array: "
         "take the columns out as arrays in `__init__`"
     )
+
+
+def _is_place(index: Expr) -> bool:
+    """A row or a slice of rows; not a mask or a query, which takes a whole column to work out."""
+    match index:
+        case Seq(_, items, _):
+            return bool(items) and _is_place(items[0])
+        case Call(func, _, _, _):
+            return dotted(func).rpartition(".")[2] in ("int", "item", "len", "str")
+        case Op(op, _, _):
+            return op not in _COMPARISONS and op not in ("&", "|", "not", "~")
+    return True
 
 
 def _from_store(expr: Expr, function: ItemFunction) -> bool:

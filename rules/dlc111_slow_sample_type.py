@@ -14,13 +14,14 @@ a variable (both low confidence): the copy may be needed.
 **Versions:** all.
 """
 
+import re
 from collections.abc import Iterator
 
 from dlcheck.facts.model import Attr, Call, Comp, Expr, Name, Seq
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemCall, item_calls, short
-from dlcheck.program.paths import callee_names
+from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 
 _TENSORS = frozenset({"torch.tensor", "torch.Tensor", "torch.FloatTensor", "torch.LongTensor"})
@@ -33,6 +34,7 @@ _ARRAYS = frozenset(
     )
 ) | {"cv2.imread", "cv2.resize", "cv2.cvtColor", "skimage.io.imread"}  # fmt: skip
 _ARRAY_PACKAGES = ("scipy.ndimage.", "scipy.signal.", "librosa.feature.")
+_LABELS = re.compile(r"label|target|class|score|(^|_)(ids?|y)$", re.IGNORECASE)
 _PARSERS = frozenset({"numpy.loadtxt", "numpy.genfromtxt"})
 
 
@@ -60,6 +62,8 @@ def _parsed(item: ItemCall, name: str) -> Iterator[Report]:
 
 def _copied(item: ItemCall, name: str) -> Iterator[Report]:
     given = item.call.args[0]
+    if any(isinstance(part, Name) and _LABELS.search(part.id) for part in walk(given)):
+        return
     converted = any(key == "dtype" for key, _ in item.call.keywords) or name in (
         "torch.FloatTensor",
         "torch.LongTensor",
