@@ -1,0 +1,295 @@
+"""A file or database that is opened at set-up is read by every worker through one shared handle.
+
+Forked workers share the one position of an open file: while one worker seeks, another reads, and samples come out wrong
+or broken with no error. HDF5, SQLite and LMDB handles are not valid in a forked child at all. Where workers are spawned
+(macOS, Windows, and Linux from Python 3.14, whose default is forkserver) the dataset cannot be pickled. Source: torch
+issues 11929 and 11887 (wrong data through h5py); numpy issue 18124 (zip); documentation of lmdb and sqlite3.
+
+**Found:** the set-up of a dataset (or of a reader that its items use) keeps an open file, archive, database or video on
+`self`, and the item path reads through it, with workers or with a count that is not known.
+
+**Left alone:** handles that the item path opens anew (lazily, or per process), or a `worker_init_fn` does; handles that
+are closed again at set-up; memory maps; `os.pread`; loaders that all have 0 workers.
+
+**Cure:** keep the path, and open at the first item of each worker: `if self._file is None: self._file = h5py.File(self.path)`.
+**Versions:** all.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import Attr, Const, Sub
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program import names
+from dlcheck.program.items import argument, short
+from dlcheck.program.kept import (
+    Kept,
+    is_self,
+    kept_from_setup,
+    made_anew_in_worker,
+    maker,
+    setup_steps,
+)
+from dlcheck.program.program import Program
+from dlcheck.program.scope import Scope
+from dlcheck.program.values import Made, constants
+
+# A store of many small files has no position to share.
+_NO_POSITION = ("zarr.", "xarray.")
+_SHARED = {
+    name: what for name, what in names.CONTAINERS.items() if not name.startswith(_NO_POSITION)
+} | dict.fromkeys(names.VIDEO_READERS, "video")
+
+
+def check(program: Program) -> Iterator[Report]:
+    for dataset in program.datasets:
+        if dataset.workers == "none":
+            continue
+        for kept in kept_from_setup(dataset):
+            opener = _opener(kept)
+            if not opener or kept.remade or _closed(kept) or made_anew_in_worker(program, kept):
+                continue
+            reads = [place for place in kept.reads if not _reads_by_position(place[0])]
+            if not reads:
+                continue
+            yield Report(
+                kept.scope,
+                kept.at,
+                f"`self.{kept.attr}` is opened (`{short(opener)}`) before the workers start, and all of them read through it: "
+                f"{_harm(opener)}, and where workers are spawned it cannot be pickled",
+                help=f"keep the path, and open at the first item of each worker: `if self.{kept.attr} is None: "
+                f"self.{kept.attr} = {short(opener)}(...)` where it is read",
+                confidence="low" if kept.pickles_itself else None,
+                also=(reads[0],),
+            )
+
+
+def _opener(kept: Kept) -> str:
+    """The full name of what opened the thing that is kept, if it is a handle whose state processes would share."""
+    expr = kept.value
+    while isinstance(expr, Sub) and isinstance(expr.index, Const) and isinstance(expr.index.value, str):
+        expr = expr.base  # a part by its name, as in f["images"], reads through the file
+    values = kept.values if expr is kept.value else kept.dataset.evaluator.values(expr, kept.scope)
+    for name, made in maker(values):
+        shared = name in _SHARED or name in names.PLAIN_OPENERS
+        if shared and not _in_memory(kept, made) and not _writes(kept, made) and not _in_with(kept, made):
+            return name
+    return ""
+
+
+def _in_memory(kept: Kept, made: Made) -> bool:
+    source = argument(made.call, 0, "file", "fileobj", "name")
+    if source is None:
+        return False
+    found = kept.dataset.evaluator.values(source, made.scope)
+    return any(name in ("io.BytesIO", "io.StringIO") for name, _ in maker(found)) or any(
+        text == ":memory:" for text in constants(found)
+    )
+
+
+def _writes(kept: Kept, made: Made) -> bool:
+    mode = argument(made.call, 1, "mode")
+    if mode is None:
+        return False
+    found = constants(kept.dataset.evaluator.values(mode, made.scope))
+    return bool(found) and all(isinstance(text, str) and text[:1] in ("w", "a", "x") for text in found)
+
+
+def _in_with(kept: Kept, made: Made) -> bool:
+    """It is closed at the end of a ``with`` that the assignment stands in."""
+    around = kept.block.chain() if kept.block is not None else ()
+    return any(b.kind == "with" and any(e is made.call for e, _ in b.node.items) for b in around)
+
+
+def _closed(kept: Kept) -> bool:
+    """The set-up closes it again, or lets it go."""
+    for step in setup_steps(kept.dataset, kept.cls):
+        scope = step.scope
+        for site in scope.calls:
+            func = site.call.func
+            if isinstance(func, Attr) and func.attr == "close" and isinstance(func.base, Attr):
+                if func.base.attr == kept.attr and is_self(func.base.base, scope):
+                    return True
+        opened = [
+            s.at for s in scope.calls if isinstance(s.call.func, Attr) and s.call.func.attr == kept.scope.name
+        ]
+        start = kept.at if scope is kept.scope else min(opened, default=None)
+        for store in scope.stores:
+            if (
+                store.attr == kept.attr
+                and start is not None
+                and start < store.at
+                and is_self(store.base, scope)
+            ):
+                if isinstance(store.value, Const) and store.value.value is None:
+                    return True
+    return False
+
+
+def _reads_by_position(scope: Scope) -> bool:
+    """``os.pread`` has no position to share."""
+    return any(isinstance(s.call.func, Attr) and s.call.func.attr == "pread" for s in scope.calls)
+
+
+def _harm(opener: str) -> str:
+    what = _SHARED.get(opener, "file")
+    if what in (
+        "SQLite database",
+        "LMDB environment",
+        "DuckDB database",
+        "HDF5 file",
+        "netCDF file",
+        "PyTables file",
+    ):
+        article = "an" if what[0] in "AEHL" else "a"
+        return f"{article} {what} that was opened before a fork is not valid after it"
+    return "forked workers share one read position and get each other's bytes"
+
+
+RULE = Rule(
+    code="DLC302",
+    name="handle-opened-before-fork",
+    severity="error",
+    check=check,
+    page=__doc__ or "",
+    found=(
+        """
+        import h5py
+        from torch.utils.data import DataLoader, Dataset
+
+        class Images(Dataset):
+            def __init__(self, path):
+                self.file = h5py.File(path, "r")  # <- DLC302
+            def __len__(self):
+                return len(self.file["images"])
+            def __getitem__(self, index):
+                return self.file["images"][index]
+
+        def main(path):
+            return DataLoader(Images(path), batch_size=32, num_workers=4)
+        """,
+        """
+        import struct
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Indexed(Dataset):
+            def __init__(self, path):
+                with open(path + ".idx", "rb") as f:
+                    self.offsets = struct.unpack("<100Q", f.read())
+                self.read_data(path)
+            def read_data(self, path):
+                self.data_file = open(path + ".bin", "rb", buffering=0)  # <- DLC302
+            def __del__(self):
+                self.data_file.close()
+            def __getitem__(self, i):
+                a = np.empty(10)
+                self.data_file.seek(self.offsets[i])
+                self.data_file.readinto(a)
+                return a
+        """,
+        """
+        import lmdb
+        from torch.utils.data import Dataset
+
+        class Records(Dataset):
+            def __init__(self, root, transform=None):
+                self.env = lmdb.open(root, max_readers=1, readonly=True, lock=False)  # <- DLC302
+                with self.env.begin(write=False) as txn:
+                    self.length = txn.stat()["entries"]
+                self.transform = transform
+            def __getitem__(self, index):
+                with self.env.begin(write=False) as txn:
+                    return txn.get(str(index).encode())
+            def __len__(self):
+                return self.length
+        """,
+        """
+        import zipfile
+        from torch.utils.data import DataLoader, Dataset
+
+        class Archive:
+            def __init__(self, path):
+                self.zip = zipfile.ZipFile(path)  # <- DLC302
+            def read(self, name):
+                return self.zip.read(name)
+
+        class Zipped(Dataset):
+            def __init__(self, path, names):
+                self.archive = Archive(path)
+                self.names = names
+            def __getitem__(self, i):
+                return self.archive.read(self.names[i])
+
+        def loader(path, names, workers):
+            return DataLoader(Zipped(path, names), num_workers=workers)
+        """,
+    ),
+    clean=(
+        """
+        import h5py
+        from torch.utils.data import DataLoader, Dataset
+
+        class Lazy(Dataset):
+            def __init__(self, path):
+                self.path = path
+                self.file = None
+                with h5py.File(path, "r") as f:
+                    self.length = len(f["images"])
+            def __getitem__(self, index):
+                if self.file is None:
+                    self.file = h5py.File(self.path, "r")
+                return self.file["images"][index]
+
+        loader = DataLoader(Lazy("a.h5"), num_workers=4)
+        """,
+        """
+        import h5py
+        from torch.utils.data import DataLoader, Dataset
+
+        class NoWorkers(Dataset):
+            def __init__(self, path):
+                self.file = h5py.File(path, "r")
+            def __getitem__(self, index):
+                return self.file["images"][index]
+
+        loader = DataLoader(NoWorkers("a.h5"), num_workers=0)
+        """,
+        """
+        import h5py
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Read(Dataset):
+            def __init__(self, path, memmap):
+                self.file = h5py.File(path, "r")
+                self.images = self.file["images"][:]
+                self.file.close()
+                self.labels = np.load(memmap, mmap_mode="r")
+            def __getitem__(self, index):
+                return self.images[index], self.labels[index]
+        """,
+        """
+        # file: data.py
+        import tarfile
+        from torch.utils.data import Dataset
+
+        class Tar(Dataset):
+            def __init__(self, path):
+                self.path = path
+                self.tar = tarfile.open(path)
+                self.members = self.tar.getmembers()
+            def reopen(self):
+                self.tar = tarfile.open(self.path)
+            def __getitem__(self, i):
+                return self.tar.extractfile(self.members[i]).read()
+        # file: train.py
+        from torch.utils.data import DataLoader, get_worker_info
+        from data import Tar
+
+        def init(worker_id):
+            get_worker_info().dataset.reopen()
+
+        loader = DataLoader(Tar("a.tar"), num_workers=4, worker_init_fn=init)
+        """,
+    ),
+)
