@@ -134,9 +134,9 @@ def _partial(call: Call, name: str) -> bool:
 
 
 def _name_of(statement: object, call: Call) -> str:
-    targets = getattr(statement, "targets", ())
+    targets: tuple[Expr, ...] = getattr(statement, "targets", ())
     if getattr(statement, "value", None) is call and len(targets) == 1:
-        target = targets[0]
+        target: Expr = targets[0]
         if isinstance(target, Seq) and target.items:  # audio, rate = soundfile.read(path)
             target = target.items[0]
         return target.id if isinstance(target, Name) else ""

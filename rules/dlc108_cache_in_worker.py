@@ -27,6 +27,8 @@ from dlcheck.program.scope import Scope, Store
 from dlcheck.program.values import Group, Made, Table
 
 _SHRINKS = frozenset({"pop", "popitem", "clear", "popleft", "move_to_end"})
+# Of a manager: ``manager.list()``. All workers see one store.
+_SHARED = frozenset({"list", "dict", "Array"})
 _UNBOUNDED = frozenset({"cache", "functools.cache"})
 _LOADERS = frozenset({"tokenizer", "tokenize", "encode", "load", "read", "decode", "imread", "open"})
 _OWN_STORES = frozenset(
@@ -111,11 +113,12 @@ def _own_store(function: ItemFunction, attr: str) -> bool:
         return False
     for method in owner.all_functions:
         for store in method.stores:
-            if (
-                store.attr == attr
-                and isinstance(store.value, Op)
-                and isinstance(store.value.operands[0], Seq)
-            ):
+            if store.attr != attr:
+                continue
+            if isinstance(store.value, Call) and isinstance(store.value.func, Attr):
+                if store.value.func.attr in _SHARED:
+                    return False
+            elif isinstance(store.value, Op) and isinstance(store.value.operands[0], Seq):
                 return True  # [None] * n
     for value in function.evaluator.instance_attribute(owner, attr):
         if isinstance(value, (Group, Table)):
@@ -306,6 +309,22 @@ RULE = Rule(
             def __getitem__(self, i):
                 self.store[i] = torch.load(self.paths[i])
                 return self.store[i]
+        """,
+        """
+        from multiprocessing import Manager
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Shared(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.manager = Manager()
+                self.cache = self.manager.list()
+                self.cache += [None for _ in files]
+            def __getitem__(self, i):
+                if self.cache[i] is None:
+                    self.cache[i] = np.load(self.files[i])
+                return self.cache[i]
         """,
         """
         import numpy as np

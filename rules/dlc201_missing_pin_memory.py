@@ -27,12 +27,16 @@ def check(program: Program) -> Iterator[Report]:
     for loader in program.loaders:
         if loader.pinned != "no":
             continue
-        transfers = [t for use in program.uses_of[loader] for t in program.transfers(use) if t.device == "cuda"]
+        transfers = [
+            t for use in program.uses_of[loader] for t in program.transfers(use) if t.device == "cuda"
+        ]
         direct = [t for t in transfers if not t.copied]
         if not direct:
             continue
         where = direct[0]
-        sure = loader.workers == "some" or (program.reads_files(loader) is not None and not program.in_memory(loader))
+        sure = loader.workers == "some" or (
+            program.reads_files(loader) is not None and not program.in_memory(loader)
+        )
         yield Report(
             loader.scope,
             loader.at,

@@ -28,7 +28,7 @@ def check(program: Program) -> Iterator[Report]:
 
 def _blocking(program: Program, use: Use) -> Iterator[Report]:
     pinned = [loader for loader in use.loaders if loader.pinned == "yes"]
-    unpinned = bool(use.loaders) and all(l.pinned == "no" and l.workers == "some" for l in use.loaders)
+    unpinned = bool(use.loaders) and all(x.pinned == "no" and x.workers == "some" for x in use.loaders)
     for transfer in program.transfers(use):
         if transfer.copied or transfer.device != "cuda":
             continue
@@ -55,8 +55,6 @@ def _blocking(program: Program, use: Use) -> Iterator[Report]:
 
 def _what(base: str) -> str:
     return f"`{base}`" if base else "the batch"
-
-
 
 
 RULE = Rule(

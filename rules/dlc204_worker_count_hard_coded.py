@@ -20,7 +20,9 @@ from dlcheck.program.program import Program
 from dlcheck.program.values import Known, Made
 
 _MOST_WORKERS = 16
-_HOST_COUNTS = frozenset({"os.cpu_count", "multiprocessing.cpu_count", "torch.multiprocessing.cpu_count", "psutil.cpu_count"})
+_HOST_COUNTS = frozenset(
+    {"os.cpu_count", "multiprocessing.cpu_count", "torch.multiprocessing.cpu_count", "psutil.cpu_count"}
+)
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -30,10 +32,15 @@ def check(program: Program) -> Iterator[Report]:
                 yield Report(
                     loader.scope,
                     loader.at,
-                    f"`num_workers={value.value}` is fixed in the code: where there are fewer cores, the workers compete for them",
+                    f"`num_workers={value.value}` is fixed in the code: with fewer cores than that, the workers compete for them",
                     help="read the count from the command line, and bound it by `len(os.sched_getaffinity(0))`",
                 )
-            elif isinstance(value, Made) and value.what in _HOST_COUNTS and _per_rank(loader) and not _divided(loader):
+            elif (
+                isinstance(value, Made)
+                and value.what in _HOST_COUNTS
+                and _per_rank(loader)
+                and not _divided(loader)
+            ):
                 yield Report(
                     loader.scope,
                     loader.at,

@@ -104,7 +104,9 @@ def changed_between_epochs(program: Program, loader: Loader) -> bool:
             if store.block is None or not loops & set(store.block.chain()):
                 continue
             if isinstance(store.base, (Name, Attr)) and store.attr is not None:
-                if any(isinstance(v, Made) and id(v.call) in calls for v in program.values(store.base, scope)):
+                if any(
+                    isinstance(v, Made) and id(v.call) in calls for v in program.values(store.base, scope)
+                ):
                     return True
         for site in scope.calls:
             func = site.call.func

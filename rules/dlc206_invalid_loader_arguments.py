@@ -1,16 +1,16 @@
 """A loader is given arguments that `DataLoader` rejects together, or that do nothing.
 
-Most of these raise when the loader is built, and some (`prefetch_factor=0`, `timeout` without workers) only when the first batch
-is asked for. Attributes set afterwards are refused (`loader.batch_size = 8`) or have no effect (`loader.shuffle = True`).
-Each case was tried with torch 2.13.
+Most of these raise when the loader is built, and some (`prefetch_factor=0`, `timeout` without workers) only when
+the first batch is asked for. Attributes set afterwards are refused (`loader.batch_size = 8`) or have no effect
+(`loader.shuffle = True`). Each case was tried with torch 2.13.
 
-**Found:** `shuffle=True` with a `sampler`; `batch_sampler` with `batch_size`, `shuffle`, `sampler` or `drop_last`; `prefetch_factor`,
-`timeout`, `multiprocessing_context` or `persistent_workers=True` with 0 workers; `shuffle=True` or a `sampler` with an
-`IterableDataset`; `batch_size=None` with `drop_last=True`; `prefetch_factor=0`; `in_order=False` with 0 workers and
-`pin_memory_device` (no effect); attributes set on a loader after it was built.
+**Found:** `shuffle=True` with a `sampler`; `batch_sampler` with `batch_size`, `shuffle`, `sampler` or `drop_last`;
+`prefetch_factor`, `timeout`, `multiprocessing_context` or `persistent_workers=True` with 0 workers; `shuffle=True`
+or a `sampler` with an `IterableDataset`; `batch_size=None` with `drop_last=True`; `prefetch_factor=0`;
+`in_order=False` with 0 workers and `pin_memory_device` (no effect); attributes set on a loader after it was built.
 
-**Left alone:** arguments whose values are not known for sure; what does not contradict: `batch_size=1` or `drop_last=False` with a
-`batch_sampler`, `shuffle=False` with a `sampler`.
+**Left alone:** arguments whose values are not known for sure; what does not contradict: `batch_size=1` or
+`drop_last=False` with a `batch_sampler`, `shuffle=False` with a `sampler`.
 
 **Versions:** torch 2.x; `in_order` from 2.6, `pin_memory_device` deprecated since 2.8.
 """
@@ -40,23 +40,35 @@ def _contradictions(program: Program, loader: Loader) -> Iterator[tuple[str, Sev
     shuffled = only(loader.arg("shuffle"), True)
     sampler, batch_sampler = _is_given(loader.arg("sampler")), _is_given(loader.arg("batch_sampler"))
     if shuffled and sampler:
-        yield "`shuffle=True` and `sampler` exclude each other: this raises a ValueError. Keep the sampler alone", None
+        yield (
+            "`shuffle=True` and `sampler` exclude each other: this raises a ValueError. Keep the sampler alone",
+            None,
+        )
     if batch_sampler:
         clash = [name for name, wrong in _with_batch_sampler(loader, shuffled, sampler) if wrong]
         if clash:
             named = " and ".join(f"`{name}`" for name in clash)
-            yield f"`batch_sampler` already decides {named}: together they raise a ValueError. Leave {named} out", None
+            yield (
+                f"`batch_sampler` already decides {named}: together they raise a ValueError. Leave {named} out",
+                None,
+            )
     if _never_workers(loader):
         yield from _without_workers(loader)
     if only(loader.arg("prefetch_factor"), 0):
         yield "`prefetch_factor=0` fails when the first batch is asked for: it must be at least 1", None
     if _always_iterable(program, loader) and (shuffled or sampler):
         what = "`shuffle=True`" if shuffled else "a `sampler`"
-        yield f"an `IterableDataset` decides its own order: {what} raises a ValueError. Shuffle inside the dataset", None
+        yield (
+            f"an `IterableDataset` decides its own order: {what} raises a ValueError. Shuffle inside the dataset",
+            None,
+        )
     if only(loader.arg("batch_size"), None) and only(loader.arg("drop_last"), True):
         yield "`batch_size=None` turns batching off, and `drop_last=True` then raises a ValueError", None
     if _is_given(loader.arg("pin_memory_device")):
-        yield "`pin_memory_device` is deprecated and ignored: leave it out, `pin_memory=True` is enough", "info"
+        yield (
+            "`pin_memory_device` is deprecated and ignored: leave it out, `pin_memory=True` is enough",
+            "info",
+        )
 
 
 def _with_batch_sampler(loader: Loader, shuffled: bool, sampler: bool) -> list[tuple[str, bool]]:
@@ -77,7 +89,9 @@ def _without_workers(loader: Loader) -> Iterator[tuple[str, Severity | None]]:
     if only(loader.arg("persistent_workers"), True):
         yield "`persistent_workers=True` needs workers: with `num_workers=0` it raises a ValueError", None
     timeout = loader.arg("timeout")
-    if timeout and all(isinstance(v, Known) and isinstance(v.value, (int, float)) and v.value > 0 for v in timeout):
+    if timeout and all(
+        isinstance(v, Known) and isinstance(v.value, (int, float)) and v.value > 0 for v in timeout
+    ):
         yield "`timeout` needs workers: with `num_workers=0` the first batch raises an AssertionError", None
     if _is_given(loader.arg("multiprocessing_context")):
         yield "`multiprocessing_context` needs workers: with `num_workers=0` it raises a ValueError", None
@@ -197,7 +211,8 @@ RULE = Rule(
         from torch.utils.data import DataLoader
 
         def make(dataset, workers):
-            return DataLoader(dataset, num_workers=workers, persistent_workers=workers > 0, prefetch_factor=4 if workers else None)
+            factor = 4 if workers else None
+            return DataLoader(dataset, num_workers=workers, persistent_workers=workers > 0, prefetch_factor=factor)
         """,
         """
         from torch.utils.data import DataLoader

@@ -1,22 +1,22 @@
 """A loader, or an iterator of one, is made anew in a loop, although nothing about it depends on the loop.
 
-Each `iter(loader)` starts all workers and fills the queue from nothing, and `next(iter(loader))` throws both away after one batch;
-with `shuffle=False` it even returns the same first batch for ever. A `DataLoader(...)` built in every epoch, or in every call
-of a validation function, can keep no workers. Measured with two forked workers and trivial items: 52 ms per batch
-against 2 ms. See torch issue 1917.
+Each `iter(loader)` starts all workers and fills the queue from nothing, and `next(iter(loader))` throws both away
+after one batch; with `shuffle=False` it even returns the same first batch for ever. A `DataLoader(...)` built in
+every epoch, or in every call of a validation function, can keep no workers. Measured with two forked workers and
+trivial items: 52 ms per batch against 2 ms. See torch issue 1917.
 
-**Found:** `next(iter(loader))` in a loop, or in a function that a loop calls; `DataLoader(...)` in a loop that consumes it, directly
-or in a function, where its arguments do not vary with the loop.
+**Found:** `next(iter(loader))` in a loop, or in a function that a loop calls; `DataLoader(...)` in a loop that
+consumes it, directly or in a function, where its arguments do not vary with the loop.
 
-**Left alone:** `iter(loader)` once per epoch or after `StopIteration`; one peek before the loop; loaders that depend on the loop
-(folds, shards, a curriculum); a loader that an inner loop consumes for several epochs.
+**Left alone:** `iter(loader)` once per epoch or after `StopIteration`; one peek before the loop; loaders that
+depend on the loop (folds, shards, a curriculum); a loader that an inner loop consumes for several epochs.
 
 **Versions:** all of torch 2.x.
 """
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Call, Expr, Name, dotted
+from dlcheck.facts.model import Attr, Call, Expr, Name, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.evaluate import Arguments
 from dlcheck.program.loaders import Loader
@@ -63,7 +63,9 @@ def _first_batches(program: Program, use: Use) -> Iterator[Report]:
     loops = [loader for loader in use.loaders if program.consumption.epoch_loops(use, loader)]
     if not loops:
         return
-    same = all(v.value is False for v in loops[0].arg("shuffle") if hasattr(v, "value")) and not loops[0].given("sampler")
+    same = all(v.value is False for v in loops[0].arg("shuffle") if hasattr(v, "value")) and not loops[
+        0
+    ].given("sampler")
     cost = "starts the loader anew for one batch"
     if any(loader.workers == "some" for loader in loops):
         cost = "starts all workers and fills their queue for one batch, and throws them away"
@@ -82,7 +84,9 @@ def _arguments(loader: Loader) -> tuple[Expr, ...]:
     return (*loader.call.args, *(value for _, value in loader.call.keywords))
 
 
-def _rebuilt(program: Program, scope: Scope, block: Block | None, exprs: tuple[Expr, ...], depth: int) -> bool:
+def _rebuilt(
+    program: Program, scope: Scope, block: Block | None, exprs: tuple[Expr, ...], depth: int
+) -> bool:
     """A loop runs this place again and again, and none of the expressions varies with that loop."""
     around = list(block.chain()) if block is not None else []
     loops = [b for b in around if b.kind in ("for", "while")]
@@ -114,7 +118,11 @@ def _vary(program: Program, scope: Scope, loops: list[Block], exprs: tuple[Expr,
             if inside and (binding.kind in ("for", "augment") or _not_a_copy(binding.value)):
                 names.add(name)
     if loops[0].kind == "while":
-        names |= {n.id for n in (e for x in exprs for e in walk(x)) if isinstance(n, Name) and _changes(scope, n.id, loops)}
+        names |= {
+            n.id
+            for n in (e for x in exprs for e in walk(x))
+            if isinstance(n, Name) and _changes(scope, n.id, loops)
+        }
     step = Step(scope, False, False, names)
     path = Path(program.evaluator, "loop", [step])
     return _uses_self(exprs, scope) or any(path.varies(expr, step) for expr in exprs)
@@ -126,7 +134,9 @@ def _not_a_copy(value: Expr | None) -> bool:
 
 
 def _changes(scope: Scope, name: str, loops: list[Block]) -> bool:
-    return any(b.block is not None and set(b.block.chain()) & set(loops) for b in scope.bindings.get(name, ()))
+    return any(
+        b.block is not None and set(b.block.chain()) & set(loops) for b in scope.bindings.get(name, ())
+    )
 
 
 def _uses_self(exprs: tuple[Expr, ...], scope: Scope) -> bool:
@@ -138,9 +148,11 @@ def _uses_self(exprs: tuple[Expr, ...], scope: Scope) -> bool:
         part.attr
         for expr in exprs
         for part in walk(expr)
-        if hasattr(part, "attr") and isinstance(getattr(part, "base", None), Name) and part.base.id == me
+        if isinstance(part, Attr) and isinstance(part.base, Name) and part.base.id == me
     }
-    changed = {store.attr for method in owner.all_functions if method.name != "__init__" for store in method.stores}
+    changed = {
+        store.attr for method in owner.all_functions if method.name != "__init__" for store in method.stores
+    }
     return bool(used & changed)
 
 

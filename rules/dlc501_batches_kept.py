@@ -39,7 +39,9 @@ def check(program: Program) -> Iterator[Report]:
 
 def _listed(program: Program, use: Use) -> Iterator[Report]:
     counted = any(
-        site.call.args and getattr(site.call.args[0], "at", None) == use.at and getattr(site.call.func, "id", "") == "len"
+        site.call.args
+        and getattr(site.call.args[0], "at", None) == use.at
+        and getattr(site.call.func, "id", "") == "len"
         for site in use.scope.calls
     )
     reads_all = "`list(loader)` loads a whole epoch and keeps every batch in memory"

@@ -15,9 +15,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="find data-loading faults in source code",
         description="Find data-loading faults in Python files. Nothing that is read is ever run.",
     )
-    parser.add_argument("paths", nargs="*", default=["."], metavar="PATH", help="files or folders (default: .)")
-    parser.add_argument("--select", metavar="CODES", default="", help="only these rules: codes or prefixes, by comma")
-    parser.add_argument("--ignore", metavar="CODES", default="", help="without these rules: codes or prefixes, by comma")
+    parser.add_argument(
+        "paths", nargs="*", default=["."], metavar="PATH", help="files or folders (default: .)"
+    )
+    parser.add_argument(
+        "--select", metavar="CODES", default="", help="only these rules: codes or prefixes, by comma"
+    )
+    parser.add_argument(
+        "--ignore", metavar="CODES", default="", help="without these rules: codes or prefixes, by comma"
+    )
     parser.add_argument("--low-confidence", action="store_true", help="also report what is only likely")
     parser.add_argument(
         "--output-format", choices=("full", "concise", "json"), default="full", help="(default: %(default)s)"

@@ -10,7 +10,9 @@ import sys
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
     parser = commands.add_parser("explain", help="print the page of a rule")
-    parser.add_argument("rule", metavar="RULE", help="a code (DLC102) or a name (container-reopened-per-item)")
+    parser.add_argument(
+        "rule", metavar="RULE", help="a code (DLC102) or a name (container-reopened-per-item)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

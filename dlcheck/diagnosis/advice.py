@@ -128,7 +128,7 @@ def advise(
     if names == ["healthy"]:
         return (Advice("Leave the loader alone: a faster one would not make the run faster.", {}, None),)
     fatal = [Advice(_CURES[name], {}, None) for name in names[:1] if name in _FATAL]
-    edits = list(_edits(evidence, predicted, findings)) if evidence.model is not None else []
+    edits = list(_edits(evidence, names, predicted, findings)) if evidence.model is not None else []
     gains = [Advice(edit.text, edit.change, _of(predicted, edit.change)) for edit in edits]
     gains.sort(key=lambda advice: -(advice.prediction.speedup if advice.prediction else 0.0))
     lines = [_line_advice(evidence, culprit, predicted) for culprit in culprits[:1]]
@@ -153,7 +153,7 @@ def _applies(name: str, gains: Sequence[Advice]) -> bool:
 
 
 def _edits(
-    evidence: Evidence, predicted: Sequence[Prediction], findings: Sequence[Finding]
+    evidence: Evidence, names: Sequence[str], predicted: Sequence[Prediction], findings: Sequence[Finding]
 ) -> Iterator[_Edit]:
     model = evidence.model
     if model is None:
@@ -174,7 +174,10 @@ def _edits(
         )
         yield _Edit({"in_order": False}, f"{text}; it needs torch 2.6.", replace(setup, in_order=False))
     rules = {finding.rule for finding in findings}
-    if _pays(_of(predicted, {"persistent_workers": True})) and _CHANGED_DATASET not in rules:
+    persistent = _of(predicted, {"persistent_workers": True})
+    # Where nothing can be predicted, the seconds that were measured for starting again speak for themselves.
+    named = "startup" in names and persistent is None and evidence.restarts > 0 and not setup.persistent
+    if (_pays(persistent) or named) and _CHANGED_DATASET not in rules:
         text = "Set persistent_workers=True: workers are started once, not in every epoch"
         text += (
             "."

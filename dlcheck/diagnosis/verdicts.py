@@ -28,28 +28,27 @@ notice it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean
 
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
+from dlcheck.diagnosis.faults import (
+    Verdict,
+    duplicates,
+    imbalance,
+    incident_verdict,
+    memory_growth,
+    shared_across_threads,
+)
 from dlcheck.diagnosis.hotlines import FEWEST_SAMPLES, HotLine
 from dlcheck.diagnosis.prediction import predict, with_workers
-from dlcheck.diagnosis.units import amount, cores, duration, share
+from dlcheck.diagnosis.units import cores, duration, share
 
 HEALTHY_SHARE = 0.05
 _HALF = 0.5
 _QUARTER = 0.25
 _ONCE_SHARE, _ONCE_NS = 0.2, 2_000_000_000
 _WORTH = 1.1
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """A verdict and why: ``sentence`` is for a person, with numbers and units."""
-
-    name: str
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def judge(evidence: Evidence, duplicated: bool = False) -> Judgement:
     """All verdicts on one loader. ``duplicated``: a finding says that the dataset is not divided among
     workers.
     """
-    dead = [verdict for verdict in (_incident(evidence), shared_across_threads(evidence)) if verdict]
+    dead = [verdict for verdict in (incident_verdict(evidence), shared_across_threads(evidence)) if verdict]
     if not evidence.batches and not dead:
         return Judgement(Verdict("unknown", "No batch was loaded: there is nothing to judge."), ())
     apart = [memory_growth(evidence), imbalance(evidence), duplicates(evidence, duplicated)]
@@ -326,81 +325,6 @@ def too_few_workers(evidence: Evidence) -> Verdict | None:
     )
 
 
-def shared_across_threads(evidence: Evidence) -> Verdict | None:
-    """One loader is consumed from several threads."""
-    if evidence.threads < 2:
-        return None
-    return Verdict(
-        "shared-across-threads",
-        f"{evidence.threads} threads consume this loader: they take each other's batches, and one of them may"
-        " wait for ever.",
-    )
-
-
-def memory_growth(evidence: Evidence) -> Verdict | None:
-    """Private memory of the workers grows."""
-    memory = evidence.memory
-    if memory is None:
-        return None
-    text = f"The workers' private memory grew by {amount(memory.growth_bytes)}"
-    if memory.kind == "copy-on-write":
-        text += (
-            ", while what they hold in all did not: memory shared with the training process is being copied,"
-            " as its objects are used"
-        )
-    else:
-        text += " and goes on growing"
-    if memory.bytes_per_s > 0:
-        text += f", now by {amount(memory.bytes_per_s)}/s"
-    if memory.seconds_to_limit is not None:
-        text += f"; the memory that is left lasts for {duration(memory.seconds_to_limit * 1e9)}"
-    elif memory.plateau_bytes is not None:
-        text += f"; at most {amount(memory.plateau_bytes)} in all"
-    return Verdict("memory-growth", text + ".")
-
-
-def imbalance(evidence: Evidence) -> Verdict | None:
-    """Workers of an iterable dataset make unequal numbers of batches: the loop ends with the slowest."""
-    if not evidence.loader.settings.get("iterable") or evidence.workers < 2:
-        return None
-    uneven = [counts for counts in evidence.shares if max(counts) > 4 and min(counts) < _HALF * max(counts)]
-    if not uneven or 2 * len(uneven) <= len(evidence.shares):
-        return None
-    counts = uneven[-1]
-    return Verdict(
-        "imbalance",
-        f"The workers share the data unequally: {_listed(counts)} batches each, {fmean(counts):.0f} on"
-        " average.",
-    )
-
-
-def duplicates(evidence: Evidence, duplicated: bool) -> Verdict | None:
-    """Each worker of an iterable dataset yields everything: a finding says so, and the run shows equal
-    shares.
-    """
-    if not duplicated or not evidence.loader.settings.get("iterable") or evidence.workers < 2:
-        return None
-    if not evidence.shares or any(max(c) - min(c) > max(1, 0.02 * max(c)) for c in evidence.shares):
-        return None
-    return Verdict(
-        "duplicates",
-        f"Each of {evidence.workers} workers yields the whole dataset: every sample comes {evidence.workers}"
-        " times.",
-    )
-
-
-def _incident(evidence: Evidence) -> Verdict | None:
-    names = ("shared-memory-full", "worker-killed", "dataset-error", "unpicklable-batch", "hang")
-    for name in names:
-        for incident in evidence.incidents:
-            if incident.kind == name:
-                where = f" at {incident.stack[-1].file}:{incident.stack[-1].line}" if incident.stack else ""
-                # A batch that cannot be sent is a loop that waits for ever: the field's word for it is a
-                # hang.
-                return Verdict("hang" if name == "unpicklable-batch" else name, f"{incident.detail}{where}.")
-    return None
-
-
 def dominant_line(evidence: Evidence, stage: str) -> HotLine | None:
     """The line that has most of a stage's time, if one has."""
     for line in evidence.lines:
@@ -434,7 +358,3 @@ def _line_text(evidence: Evidence, stage: str) -> str:
             name = line.site.file.replace("\\", "/").rpartition("/")[2]
             return f", at {name}:{line.site.line} in {line.site.function} for {share(line.share)} of it"
     return ""
-
-
-def _listed(counts: Sequence[int]) -> str:
-    return ", ".join(map(str, counts[:8])) + (", ..." if len(counts) > 8 else "")

@@ -1,9 +1,9 @@
 """What one file says, as small plain values that can be stored: expressions, statements, and nothing about layout.
 
-The values are compared by identity and never changed (they are not frozen only because that would triple the cost of
-making them, and there are many). They hold what the rules' questions need: names, calls with their arguments,
-assignments, branches and loops. Comments, parentheses and spelling are gone. ``at`` is (line, column, end line, end column) with lines from 1 and columns from 0 in
-UTF-8 bytes, the end exclusive.
+The values are compared by identity and never changed (they are not frozen only because that would triple the cost
+of making them, and there are many). They hold what the rules' questions need: names, calls with their arguments,
+assignments, branches and loops. Comments, parentheses and spelling are gone. ``at`` is (line, column, end line,
+end column) with lines from 1 and columns from 0 in UTF-8 bytes, the end exclusive.
 """
 
 from __future__ import annotations

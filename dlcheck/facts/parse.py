@@ -111,7 +111,8 @@ def _body(nodes: Sequence[ast.stmt]) -> tuple[Stmt, ...]:
 
 
 def _expr(node: ast.expr) -> Expr:
-    return _EXPRESSIONS.get(type(node), _other)(node)
+    found: Expr = _EXPRESSIONS.get(type(node), _other)(node)
+    return found
 
 
 def _other(node: Any) -> Expr:
@@ -185,11 +186,10 @@ def _lambda(node: ast.Lambda) -> Expr:
 
 
 def _comprehension(node: Any) -> Expr:
-    if isinstance(node, ast.DictComp):
-        kind, elements = "dict", (node.key, node.value)
-    else:
-        kind = {"ListComp": "list", "SetComp": "set", "GeneratorExp": "gen"}[type(node).__name__]
-        elements = (node.elt,)
+    kind = {"ListComp": "list", "SetComp": "set", "DictComp": "dict", "GeneratorExp": "gen"}[
+        type(node).__name__
+    ]
+    elements = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
     clauses = [Clause(_expr(g.target), _expr(g.iter), _exprs(g.ifs)) for g in node.generators]
     return Comp(kind, _exprs(elements), tuple(clauses), _at(node))
 

@@ -74,8 +74,8 @@ def check_paths(
     groups: dict[tuple[Path, bool], dict[Path, None]] = {}
     for path in paths:
         path = Path(path).absolute()
-        home = (root.absolute(), True) if root is not None else project_root(path)
-        groups.setdefault(home, {}).update(dict.fromkeys(given_files([path])))
+        place = (root.absolute(), True) if root is not None else project_root(path)
+        groups.setdefault(place, {}).update(dict.fromkeys(given_files([path])))
     findings: list[Finding] = []
     errors: list[FileError] = []
     sources: dict[str, bytes] = {}
@@ -96,7 +96,9 @@ def _syntax_error(path: Path, source: bytes) -> list[FileError]:
     from dlcheck.facts.parse import syntax_error
 
     error = syntax_error(source)
-    return [] if error is None else [FileError(str(path), error[1], error[2], f"cannot be parsed: {error[0]}")]
+    return (
+        [] if error is None else [FileError(str(path), error[1], error[2], f"cannot be parsed: {error[0]}")]
+    )
 
 
 def _relative(path: Path, root: Path) -> str | None:
@@ -121,7 +123,9 @@ def _check_project(
 
     from dlcheck.lint.engine import run_rules
 
-    everything = {name for name in (_relative(p, root) for p in project_files(root, marked, files)) if name is not None}
+    everything = {
+        name for name in (_relative(p, root) for p in project_files(root, marked, files)) if name is not None
+    }
     everything |= given
     return run_rules(root, read, given, everything, _seeds(everything, read), errors, (select, ignore, low))
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 _MARKERS = ("pyproject.toml", ".git", "setup.py", "setup.cfg")
 _SKIPPED = frozenset(
-    ".git .hg .svn .venv venv env .env .tox .nox .mypy_cache .pytest_cache .ruff_cache .eggs __pycache__ node_modules "
-    "build dist site-packages .ipynb_checkpoints .dlcheck .dlcheck_cache".split()
+    ".git .hg .svn .venv venv env .env .tox .nox .mypy_cache .pytest_cache .ruff_cache .eggs "
+    "__pycache__ node_modules build dist site-packages .ipynb_checkpoints .dlcheck .dlcheck_cache".split()
 )
 # Evidence is sought in so many files at most: around a lone file that belongs to no project, and in a project.
 _MOST_STRAY_FILES = 500
@@ -32,7 +32,9 @@ def project_root(path: Path) -> tuple[Path, bool]:
 def python_files(root: Path) -> Iterator[Path]:
     """The Python files below a folder, in order, without hidden, built and installed ones. Links to folders are not followed."""
     for folder, subfolders, files in os.walk(root):
-        subfolders[:] = sorted(name for name in subfolders if name not in _SKIPPED and not name.endswith(".egg-info"))
+        subfolders[:] = sorted(
+            name for name in subfolders if name not in _SKIPPED and not name.endswith(".egg-info")
+        )
         for name in sorted(files):
             if name.endswith(".py"):
                 yield Path(folder) / name

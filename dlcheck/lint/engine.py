@@ -35,7 +35,9 @@ def run_rules(
             facts[name] = parse(read(name))
             error = facts[name].error
             if error is not None and name in given:
-                problems.append(FileError(str(root / name), error[1], error[2], f"cannot be parsed: {error[0]}"))
+                problems.append(
+                    FileError(str(root / name), error[1], error[2], f"cannot be parsed: {error[0]}")
+                )
         return facts[name]
 
     project = Project(everything, load)

@@ -12,10 +12,9 @@ from dlcheck.lint.rule import Rule
 @cache
 def all_rules() -> tuple[Rule, ...]:
     """Every rule, in order of code."""
-    import dlcheck.rules
-
+    package = importlib.import_module("dlcheck.rules")
     rules: list[Rule] = []
-    for info in pkgutil.iter_modules(dlcheck.rules.__path__):
+    for info in pkgutil.iter_modules(package.__path__):
         if info.name.startswith("dlc"):
             rules.append(importlib.import_module(f"dlcheck.rules.{info.name}").RULE)
     return tuple(sorted(rules, key=lambda rule: rule.code))

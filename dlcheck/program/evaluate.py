@@ -130,7 +130,9 @@ class Evaluator:
             case Mapping(items, _):
                 return self._display(items, scope)
             case Lambda():
-                return (Ref(scope.lambda_scopes[id(expr)]),) if id(expr) in scope.lambda_scopes else (UNKNOWN,)
+                return (
+                    (Ref(scope.lambda_scopes[id(expr)]),) if id(expr) in scope.lambda_scopes else (UNKNOWN,)
+                )
             case Sub(base, index, _):
                 keys = self.values(index, scope)
                 return join(*(self.element(v, keys) for v in self.values(base, scope)))
@@ -316,7 +318,11 @@ class Evaluator:
                 value = Known(value.value, True)
             elif isinstance(value, Made) and value.what in ("typer.Option", "typer.Argument"):
                 if value.call.args:
-                    out += [Known(v.value, True) for v in self.values(value.call.args[0], value.scope) if isinstance(v, Known)]
+                    out += [
+                        Known(v.value, True)
+                        for v in self.values(value.call.args[0], value.scope)
+                        if isinstance(v, Known)
+                    ]
                 continue
             out.append(value)
         return tuple(out)
@@ -463,7 +469,11 @@ class Evaluator:
                 return (Ref(method, True),)
             for method in owner.all_functions:
                 for store in method.stores:
-                    if store.attr == attr and isinstance(store.base, Name) and store.base.id == method.self_name:
+                    if (
+                        store.attr == attr
+                        and isinstance(store.base, Name)
+                        and store.base.id == method.self_name
+                    ):
                         values = self.values(store.value, method)
                         if store.element is not None:
                             index = (Known(store.element),)
@@ -528,7 +538,9 @@ class Evaluator:
 
         def shared(path: str) -> int:
             a, b = here.split("/"), path.split("/")
-            return next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+            return next(
+                (n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+            )
 
         nearest = max(shared(site.scope.module.path) for site in sites)
         out: list[Values] = []
@@ -559,10 +571,14 @@ class Evaluator:
                 return self._dict_call(call, scope)
             case External("builtins.getattr") if len(call.args) >= 2 and isinstance(call.args[1], Const):
                 attr = Attr(call.args[0], str(call.args[1].value), call.at)
-                return join(*(self.attribute(v, attr.attr, attr, scope) for v in self.values(call.args[0], scope)))
+                return join(
+                    *(self.attribute(v, attr.attr, attr, scope) for v in self.values(call.args[0], scope))
+                )
             case External(name) if name in _SAME_AS_ARGUMENT and call.args:
                 found = self.values(call.args[0], scope)
-                return tuple(v for v in found if isinstance(v, (Known, Group, Table))) or (Made(name, call, scope),)
+                return tuple(v for v in found if isinstance(v, (Known, Group, Table))) or (
+                    Made(name, call, scope),
+                )
             case External(name):
                 return (Made(name, call, scope),)
             case Ref(inner, _):
@@ -570,14 +586,18 @@ class Evaluator:
             case PartialRef(func, calls):
                 made = self.called(func, call, scope)
                 return tuple(
-                    Made(v.what, v.call, v.scope, (*calls, *v.before), v.receiver) if isinstance(v, Made) else v
+                    Made(v.what, v.call, v.scope, (*calls, *v.before), v.receiver)
+                    if isinstance(v, Made)
+                    else v
                     for v in made
                 )
             case Method(receiver, attr):
                 return self._called_method(receiver, attr, call, scope)
             case Made(what, _, _, _, _) | SelfOf(what) if isinstance(what, Scope) and what.kind == "class":
                 method = self.method(what, "__call__") or self.method(what, "forward")
-                return self._called_ref(method, call, scope) if method is not None else (Made("", call, scope),)
+                return (
+                    self._called_ref(method, call, scope) if method is not None else (Made("", call, scope),)
+                )
         return (Made("", call, scope),)
 
     def _called_ref(self, inner: Scope, call: Call, scope: Scope) -> Values:
@@ -599,7 +619,11 @@ class Evaluator:
                 return (receiver,)
             if attr == "values":
                 entries = (*receiver.loose, *(e for group in receiver.entries.values() for e in group))
-                return (Group("list", tuple(e.expr for e in entries), entries[0].scope, False),) if entries else (UNKNOWN,)
+                return (
+                    (Group("list", tuple(e.expr for e in entries), entries[0].scope, False),)
+                    if entries
+                    else (UNKNOWN,)
+                )
             return (Made("", call, scope, (), receiver),)
         if isinstance(receiver, Made):
             prefix = receiver.what if isinstance(receiver.what, str) else ""
@@ -614,7 +638,7 @@ class Evaluator:
                 if exact and type(index) is int and -len(items) <= index < len(items):
                     return self.values(items[index], scope)
                 return join(*(self.values(item, scope) for item in items)) or (UNKNOWN,)
-            case Table(entries, is_open, loose):
+            case Table(entries, _, loose):
                 chosen: list[Entry] = []
                 for key in keys:
                     if isinstance(key, Known) and not isinstance(key.value, float) and key.value in entries:
@@ -624,7 +648,9 @@ class Evaluator:
                 chosen += loose
                 found = join(*(self.values(e.expr, e.scope) for e in chosen))
                 return found or (UNKNOWN,)
-            case Made(what, call, scope, _, _) if isinstance(what, str) and what.endswith((".prepare", ".setup_dataloaders")):
+            case Made(what, call, scope, _, _) if isinstance(what, str) and what.endswith(
+                (".prepare", ".setup_dataloaders")
+            ):
                 # Accelerate and Fabric hand back what they were given, wrapped.
                 index = keys[0].value if len(keys) == 1 and isinstance(keys[0], Known) else None
                 if type(index) is int and 0 <= index < len(call.args):
@@ -775,7 +801,9 @@ class Arguments:
             self._add(partial.args[1:], partial.keywords, where)
         self._add(call.args, call.keywords, scope)
 
-    def _add(self, args: tuple[Expr, ...], keywords: tuple[tuple[str | None, Expr], ...], scope: Scope) -> None:
+    def _add(
+        self, args: tuple[Expr, ...], keywords: tuple[tuple[str | None, Expr], ...], scope: Scope
+    ) -> None:
         for argument in args:
             if isinstance(argument, Star):
                 self.starred = True
@@ -817,10 +845,13 @@ class Arguments:
 
 
 _SETTINGS_NAMES = frozenset(
-    "args opt opts option options arg argv params hparams config cfg conf flags FLAGS opt_ namespace settings".split()
+    "args opt opts option options arg argv params hparams config cfg conf flags FLAGS opt_ namespace "
+    "settings".split()
 )
 _STAR_NAMES: dict[str, frozenset[str]] = {
-    "torch.utils.data": frozenset("Dataset IterableDataset DataLoader TensorDataset Subset random_split".split()),
+    "torch.utils.data": frozenset(
+        ["Dataset", "IterableDataset", "DataLoader", "TensorDataset", "Subset", "random_split"]
+    ),
     "torch": frozenset(["Tensor", "tensor", "load", "device", "no_grad"]),
 }
 _BUILTINS = frozenset(dir(builtins))

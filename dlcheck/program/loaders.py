@@ -78,14 +78,18 @@ class Loader:
         direct = self.own.get(name, self._position(name))
         if self.inner is None or direct != (ABSENT,):
             return direct
-        return self.inner.get(name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name))
+        return self.inner.get(
+            name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name)
+        )
 
     def given(self, name: str) -> tuple[tuple[Expr, Scope], ...]:
         """The expressions that may be given for an argument, with the scope each stands in."""
         direct = self.own.given(name, self._position(name))
         if direct or self.inner is None:
             return direct
-        return self.inner.given(name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name))
+        return self.inner.given(
+            name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name)
+        )
 
     def _position(self, name: str) -> int | None:
         """Where the argument stands in the call: as in ``DataLoader``, or as in the project's own loader class."""
@@ -145,12 +149,16 @@ class Loader:
     def dataset_names(self) -> tuple[str, ...]:
         """The full names of other packages' datasets that the loader may load from."""
         return tuple(
-            dict.fromkeys(d.what for d in self.datasets if isinstance(d, Made) and isinstance(d.what, str) and d.what)
+            dict.fromkeys(
+                d.what for d in self.datasets if isinstance(d, Made) and isinstance(d.what, str) and d.what
+            )
         )
 
     @property
     def dataset_unknown(self) -> bool:
-        return any(isinstance(d, (Unknown, Method)) or (isinstance(d, Made) and d.what == "") for d in self.datasets)
+        return any(
+            isinstance(d, (Unknown, Method)) or (isinstance(d, Made) and d.what == "") for d in self.datasets
+        )
 
     @cached_property
     def is_iterable(self) -> bool:
@@ -199,7 +207,9 @@ def unwrap(value: Value, evaluator: Evaluator, depth: int = 0) -> Values:
     if depth > 6:
         return (UNKNOWN,)
     match value:
-        case Made(what, call, scope, _, _) if isinstance(what, str) and what in names.DATASET_WRAPPERS and call.args:
+        case Made(what, call, scope, _, _) if (
+            isinstance(what, str) and what in names.DATASET_WRAPPERS and call.args
+        ):
             inner = evaluator.values(call.args[0], scope)
             return join(*(unwrap(v, evaluator, depth + 1) for v in inner))
         case Group(_, items, scope, _):
@@ -210,7 +220,11 @@ def unwrap(value: Value, evaluator: Evaluator, depth: int = 0) -> Values:
             inner = join(*(evaluator.values(e.expr, e.scope) for e in held))
             return join(*(unwrap(v, evaluator, depth + 1) for v in inner))
         case Method(receiver, _):
-            return unwrap(receiver, evaluator, depth + 1) if isinstance(receiver, Made) and receiver.what else (value,)
+            return (
+                unwrap(receiver, evaluator, depth + 1)
+                if isinstance(receiver, Made) and receiver.what
+                else (value,)
+            )
     return (value,)
 
 
@@ -230,7 +244,9 @@ def _could_build(site: CallSite) -> bool:
     """A cheap look before the callee is followed: only names, attributes and calls of a partial can be loaders."""
     func = site.call.func
     if isinstance(func, Attr):
-        return func.attr.endswith(("Loader", "Sampler", "loader")) and func.attr[0].isupper() or func.attr == "cls"
+        return (
+            func.attr.endswith(("Loader", "Sampler", "loader")) and func.attr[0].isupper()
+        ) or func.attr == "cls"
     if isinstance(func, Name):
         if "oader" in func.id or func.id.endswith("Sampler"):
             return True
@@ -255,7 +271,8 @@ def _loader(evaluator: Evaluator, site: CallSite) -> Loader | None:
     for value in evaluator.values(site.call.func, site.scope):
         before: tuple[tuple[Call, Scope], ...] = ()
         if isinstance(value, PartialRef):
-            value, before = value.func, value.calls
+            before = value.calls
+            value = value.func
         arguments = Arguments(evaluator, site.call, site.scope, before)
         match value:
             case External(name) if name in names.LOADERS:
@@ -285,7 +302,9 @@ def _super_call(evaluator: Evaluator, cls: Scope) -> Arguments | None:
                 ):
                     continue  # the next class of the project hands them on
                 call = site.call
-                args = call.args if isinstance(func.base, Call) else call.args[1:]  # DataLoader.__init__(self, ...)
+                args = (
+                    call.args if isinstance(func.base, Call) else call.args[1:]
+                )  # DataLoader.__init__(self, ...)
                 # What comes in by the class's own ``**kwargs`` is read from each call of the class instead.
                 own = {p.name for p in init.params if p.kind == "kwargs"}
                 kept = [(k, v) for k, v in call.keywords if k is not None or dotted(v) not in own]

@@ -87,7 +87,8 @@ IN_MEMORY = frozenset(
 )  # fmt: skip
 
 DATASET_WRAPPERS = frozenset(
-    f"torch.utils.data.{name}" for name in ("Subset", "random_split", "ConcatDataset", "ChainDataset", "StackDataset")
+    f"torch.utils.data.{name}"
+    for name in ("Subset", "random_split", "ConcatDataset", "ChainDataset", "StackDataset")
 )
 
 # Openers whose handle stands for a whole container: name -> what it is called in a message.

@@ -31,8 +31,8 @@ _CACHED = frozenset({"lru_cache", "cache", "cached_property", "cached", "memoize
 _RANDOM = ("random.", "numpy.random", "torch.rand", "torch.randint", "torch.randperm", "uuid.")
 # Methods that give something else each time, whatever they are called on: a queue, a cursor, a generator of numbers.
 _MOVES_ON = frozenset(
-    "get_nowait popleft readline recv fetchone choice choices sample randint randrange integers permutation uniform "
-    "multinomial".split()
+    "get_nowait popleft readline recv fetchone choice choices sample randint randrange integers "
+    "permutation uniform multinomial".split()
 )
 
 
@@ -186,15 +186,22 @@ def _walk(
     if path.kind in ("item", "iter"):
         for sub, block in scope.subs:
             for value in path.evaluator.values(sub.base, scope):
-                owner = value.what if isinstance(value, Made) else value.scope if isinstance(value, SelfOf) else None
-                if isinstance(owner, Scope) and owner.kind == "class" and owner is not cls:
-                    target = path.evaluator.method(owner, "__getitem__")
-                    if target is not None:
-                        names = set(_after_self(target)) if path.varies(sub.index, step) else set()
-                        if target.self_name is not None and path.varies(sub.base, step):
-                            names.add(target.self_name)
-                        again = loop_around(block) is not None
-                        _walk(path, target, owner, names, lazy=step.lazy, repeats=again, depth=depth + 1)
+                inner = _class_of(value)
+                if inner is None or inner is cls:
+                    continue
+                getter = path.evaluator.method(inner, "__getitem__")
+                if getter is not None:
+                    names = set(_after_self(getter)) if path.varies(sub.index, step) else set()
+                    if getter.self_name is not None and path.varies(sub.base, step):
+                        names.add(getter.self_name)
+                    again = loop_around(block) is not None
+                    _walk(path, getter, inner, names, lazy=step.lazy, repeats=again, depth=depth + 1)
+
+
+def _class_of(value: Value) -> Scope | None:
+    """The class of the project that a value is an instance of."""
+    owner = value.what if isinstance(value, Made) else value.scope if isinstance(value, SelfOf) else None
+    return owner if isinstance(owner, Scope) and owner.kind == "class" else None
 
 
 def _targets(path: Path, value: Value, cls: Scope | None) -> Iterator[tuple[Scope, Scope | None]]:
@@ -223,12 +230,21 @@ def _targets(path: Path, value: Value, cls: Scope | None) -> Iterator[tuple[Scop
                     method = evaluator.method(what, name)
                     if method is not None:
                         yield method, what
-            elif isinstance(what, str) and what.rpartition(".")[2] in ("Compose", "Sequential", "Lambda", "RandomApply", "RandomChoice", "OneOf"):
+            elif isinstance(what, str) and what.rpartition(".")[2] in (
+                "Compose",
+                "Sequential",
+                "Lambda",
+                "RandomApply",
+                "RandomChoice",
+                "OneOf",
+            ):
                 for argument in call.args:
                     for inner in evaluator.values(argument, scope):
-                        items = (inner,)
+                        items: tuple[Value, ...] = (inner,)
                         if isinstance(inner, Group):
-                            items = tuple(v for item in inner.items for v in evaluator.values(item, inner.scope))
+                            items = tuple(
+                                v for item in inner.items for v in evaluator.values(item, inner.scope)
+                            )
                         for item in items:
                             yield from _targets(path, item, cls)
         case SelfOf(scope):
@@ -288,7 +304,10 @@ def _spread(step: Step, path: Path) -> None:
             if name in step.varying:
                 continue
             for binding in bindings:
-                if binding.kind in ("assign", "unpack", "for", "with", "augment") and binding.value is not None:
+                if (
+                    binding.kind in ("assign", "unpack", "for", "with", "augment")
+                    and binding.value is not None
+                ):
                     loops = path.kind in ("iter", "setup") and binding.kind == "for"
                     if loops or _varies(binding.value, step, path.evaluator):
                         step.varying.add(name)
@@ -326,7 +345,12 @@ def _varies(expr: Expr, step: Step, evaluator: Evaluator) -> bool:
             if isinstance(func, Attr) and func.attr in ("get", "pop") and not expr.args and not expr.keywords:
                 return True
             for value in evaluator.values(func, step.scope):
-                if isinstance(value, Ref) and value.scope.kind == "function" and not expr.args and not expr.keywords:
+                if (
+                    isinstance(value, Ref)
+                    and value.scope.kind == "function"
+                    and not expr.args
+                    and not expr.keywords
+                ):
                     helper = Step(value.scope, False, False, set(), step.attributes)
                     if value.scope is not step.scope and any(
                         _draws(part, helper, evaluator) for part, _ in value.scope.returns
@@ -339,11 +363,18 @@ def _draws(expr: Expr, step: Step, evaluator: Evaluator) -> bool:
     """A helper's result that varies by itself: it draws, or takes the next of something."""
     for part in walk(expr):
         if isinstance(part, Call):
-            if any(n.startswith(_RANDOM) or n == "builtins.next" for n in callee_names(evaluator, part, step.scope)):
+            if any(
+                n.startswith(_RANDOM) or n == "builtins.next"
+                for n in callee_names(evaluator, part, step.scope)
+            ):
                 return True
         if isinstance(part, Name):
             for binding in step.scope.bindings.get(part.id, ()):
-                if binding.kind in ("assign", "unpack") and binding.value is not None and binding.value is not expr:
+                if (
+                    binding.kind in ("assign", "unpack")
+                    and binding.value is not None
+                    and binding.value is not expr
+                ):
                     for inner in walk(binding.value):
                         if isinstance(inner, Call) and any(
                             n.startswith(_RANDOM) or n == "builtins.next"
@@ -391,11 +422,19 @@ def is_lazy(block: Block | None, scope: Scope, at: tuple[int, int, int, int]) ->
                 if _asks_present(around.node.test, scope, around):
                     return True
             if around.kind == "except" and around.node.type is not None:
-                if dotted(around.node.type).rpartition(".")[2] in ("AttributeError", "KeyError", "IndexError"):
+                if dotted(around.node.type).rpartition(".")[2] in (
+                    "AttributeError",
+                    "KeyError",
+                    "IndexError",
+                ):
                     return True
     # ``if self.file is not None: return self.file`` above.
     for node, where in scope.branches:
-        if where is None and (node.at[2], node.at[3]) <= (at[0], at[1]) and _asks_present(node.test, scope, None):
+        if (
+            where is None
+            and (node.at[2], node.at[3]) <= (at[0], at[1])
+            and _asks_present(node.test, scope, None)
+        ):
             if any(isinstance(s, Return) for s in node.body):
                 return True
     return False
@@ -416,7 +455,9 @@ def _filled(expr: Expr, scope: Scope, block: Block | None) -> bool:
     if block is None:
         return False
     return any(
-        site.block is not None and block in site.block.chain() and dotted(site.call.func).startswith(f"{scope.self_name}.")
+        site.block is not None
+        and block in site.block.chain()
+        and dotted(site.call.func).startswith(f"{scope.self_name}.")
         for site in scope.calls
     )
 
@@ -425,6 +466,10 @@ def _asks_missing(test: Expr, scope: Scope, block: Block | None) -> bool:
     match test:
         case Op("is" | "==", (left, Const(None, _)), _):
             return _filled(left, scope, block)
+        case Op("!=", (left, right), _):  # ``if self.process != os.getpid():``, ``if self.opened != path:``
+            return (isinstance(left, Attr) and _filled(left, scope, block)) or (
+                isinstance(right, Attr) and _filled(right, scope, block)
+            )
         case Op("not", (inner,), _):
             return _asks_present(inner, scope, block)
         case Op("not in", (_, container), _):
@@ -452,5 +497,3 @@ def _asks_present(test: Expr, scope: Scope, block: Block | None) -> bool:
 def _is_lookup(call: Call) -> bool:
     name = dotted(call.func)
     return name == "getattr" or name.endswith(".get")
-
-

@@ -21,8 +21,8 @@ Role = Literal["train", "eval", "unknown"]
 
 _TRAIN_WORDS = frozenset({"train", "training", "trainloader", "trainset", "trn", "tr"})
 _EVAL_WORDS = frozenset(
-    "val valid validation test testing eval evaluate evaluation dev infer inference predict prediction predictor "
-    "valloader testloader testset valset holdout benchmark".split()
+    "val valid validation test testing eval evaluate evaluation dev infer inference predict "
+    "prediction predictor valloader testloader testset valset holdout benchmark".split()
 )
 
 
@@ -188,7 +188,11 @@ class Program:
             if isinstance(func, Attr) and func.attr in ("backward", "manual_backward"):
                 return True
             if isinstance(func, Attr) and func.attr in ("step", "train_step", "training_step", "zero_grad"):
-                if "optim" in dotted(func.base).lower() or "opt" in dotted(func.base).lower() or func.attr != "step":
+                if (
+                    "optim" in dotted(func.base).lower()
+                    or "opt" in dotted(func.base).lower()
+                    or func.attr != "step"
+                ):
                     return True
             if depth < 3:
                 for value in self.evaluator.values(func, scope):
@@ -250,7 +254,9 @@ class Program:
 
     def in_memory(self, loader: Loader) -> bool:
         """Every dataset of the loader is known to sit in memory."""
-        known = [n in names.IN_MEMORY or n.startswith("torch_geometric.datasets.") for n in loader.dataset_names]
+        known = [
+            n in names.IN_MEMORY or n.startswith("torch_geometric.datasets.") for n in loader.dataset_names
+        ]
         return bool(known) and all(known) and not loader.dataset_classes
 
 
@@ -267,7 +273,14 @@ def reads_file(name: str) -> bool:
         name in names.DECODERS
         or name in names.WHOLE_READERS
         or name in names.CONTAINERS
-        or name in ("builtins.open", "io.open", "pathlib.Path.read_bytes", "pathlib.Path.read_text", "pathlib.Path.open")
+        or name
+        in (
+            "builtins.open",
+            "io.open",
+            "pathlib.Path.read_bytes",
+            "pathlib.Path.read_text",
+            "pathlib.Path.open",
+        )
     )
 
 
@@ -288,7 +301,9 @@ def _looks_like_data(expr: Expr) -> bool:
     match expr:
         case Name(text, _) | Attr(_, text, _):
             text = text.lower()
-            return any(word in text for word in ("load", "data", "dl", "iter", "batch", "train", "val", "test"))
+            return any(
+                word in text for word in ("load", "data", "dl", "iter", "batch", "train", "val", "test")
+            )
         case Sub(base, _, _):
             return _looks_like_data(base)
         case Seq(_, items, _):

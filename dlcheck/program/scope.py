@@ -290,10 +290,10 @@ class _Walk:
                 self.nested("if", node, block, body)
                 self.nested("else", node, block, orelse)
             case With(items, body, at):
-                for value, target in items:
-                    self.expr(value, block)
-                    if target is not None:
-                        self.bind(target, "with", value, block, node)
+                for manager, bound in items:
+                    self.expr(manager, block)
+                    if bound is not None:
+                        self.bind(bound, "with", manager, block, node)
                 self.nested("with", node, block, body)
             case Try(body, handlers, orelse, final, _):
                 scope.tries.append((node, block))
@@ -351,7 +351,10 @@ class _Walk:
 
     def parameters(self, params: tuple[Param, ...], at: At) -> None:
         for position, param in enumerate(params):
-            self.add(param.name, Binding("param", param, param.default, None, (at[0], at[1], at[0], at[1]), position))
+            self.add(
+                param.name,
+                Binding("param", param, param.default, None, (at[0], at[1], at[0], at[1]), position),
+            )
 
     # -- bindings -------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,8 @@ UseKind = Literal["for", "comp", "next", "list", "hook"]
 
 # Calls whose result is not the batches of what they are given.
 _NOT_BATCHES = frozenset(
-    f"builtins.{n}" for n in ("range", "len", "sum", "print", "isinstance", "hasattr", "id", "str", "type", "max", "min")
+    f"builtins.{n}"
+    for n in ("range", "len", "sum", "print", "isinstance", "hasattr", "id", "str", "type", "max", "min")
 )
 _VIEWS = frozenset(
     {"unsqueeze", "squeeze", "view", "reshape", "permute", "transpose", "t", "detach", "requires_grad_", "flatten", "items",
@@ -99,14 +100,20 @@ class Consumption:
             return
         seen.add(id(value))
         match value:
-            case Made(what, call, scope, before, receiver):
+            case Made(what, call, scope, _, receiver):
                 if id(call) in self._by_call:
                     for loader in self._by_call[id(call)]:
                         found[loader] = None
                     return
                 if isinstance(what, str) and what in _NOT_BATCHES:
                     return
-                if isinstance(what, str) and what.rpartition(".")[2] in ("fit", "device", "to", "Adam", "SGD"):
+                if isinstance(what, str) and what.rpartition(".")[2] in (
+                    "fit",
+                    "device",
+                    "to",
+                    "Adam",
+                    "SGD",
+                ):
                     return
                 arguments = [*call.args, *(v for _, v in call.keywords)]
                 for argument in arguments:
@@ -164,7 +171,9 @@ class Consumption:
         if not isinstance(call.func, Attr):
             return
         receivers = self.evaluator.values(call.func.base, scope)
-        if not any(isinstance(v, Made) and isinstance(v.what, str) and v.what.endswith("Trainer") for v in receivers):
+        if not any(
+            isinstance(v, Made) and isinstance(v.what, str) and v.what.endswith("Trainer") for v in receivers
+        ):
             return
         for argument in (*call.args, *(v for _, v in call.keywords)):
             loaders = self.loaders_in(argument, scope)
@@ -184,7 +193,10 @@ class Consumption:
             if isinstance(value, (Group, Table)):
                 return True
             if isinstance(value, Made) and isinstance(value.what, str):
-                if value.what in ("builtins.enumerate", "builtins.iter", "builtins.reversed") and value.call.args:
+                if (
+                    value.what in ("builtins.enumerate", "builtins.iter", "builtins.reversed")
+                    and value.call.args
+                ):
                     return self._iterates_container(value.call.args[0], value.scope)
             if isinstance(value, Made) and isinstance(value.receiver, Table):
                 return True
@@ -287,7 +299,9 @@ class Consumption:
                 for binding in bindings:
                     if name in views or binding.value is None or not inside(binding.block, binding.at):
                         continue
-                    if binding.kind in ("assign", "unpack", "for") and self._is_view(binding.value, scope, views):
+                    if binding.kind in ("assign", "unpack", "for") and self._is_view(
+                        binding.value, scope, views
+                    ):
                         views.add(name)
             if len(views) == size:
                 break
@@ -422,7 +436,13 @@ class Consumption:
     def _device_kind(self, value: Value, depth: int) -> Literal["cuda", "cpu", "unknown"]:
         match value:
             case Known(text) if isinstance(text, str):
-                return "cuda" if text.startswith(("cuda", "gpu")) else "cpu" if text in ("cpu", "mps") else "unknown"
+                return (
+                    "cuda"
+                    if text.startswith(("cuda", "gpu"))
+                    else "cpu"
+                    if text in ("cpu", "mps")
+                    else "unknown"
+                )
             case Known(number) if type(number) is int:
                 return "cuda"
             case Made(what, call, scope, _, _) if isinstance(what, str):
@@ -463,7 +483,9 @@ def says_cuda(module: Scope) -> bool:
 
 
 def text_says_cuda(expr: Expr) -> bool:
-    return any(isinstance(e, Const) and isinstance(e.value, str) and e.value.startswith("cuda") for e in walk(expr))
+    return any(
+        isinstance(e, Const) and isinstance(e.value, str) and e.value.startswith("cuda") for e in walk(expr)
+    )
 
 
 def _function_of(evaluator: Evaluator, value: Value) -> Scope | None:
@@ -489,6 +511,6 @@ def _target_of(statement: object, call: Call) -> Expr | None:
 
 
 _DTYPES = frozenset(
-    "float float16 float32 float64 half bfloat16 double int int8 int16 int32 int64 long short uint8 bool".split()
+    "float float16 float32 float64 half bfloat16 double int int8 int16 int32 int64 long short uint8 "
+    "bool".split()
 )
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
 from dlcheck.facts.model import Call, Expr
 from dlcheck.program.scope import Scope
@@ -145,9 +145,20 @@ class Table:
     loose: tuple[Entry, ...] = ()
 
 
-Value: TypeAlias = Union[
-    Known, Absent, Unknown, External, ModuleRef, Ref, Made, SelfOf, Method, PartialRef, Group, Table
-]
+Value: TypeAlias = (
+    Known
+    | Absent
+    | Unknown
+    | External
+    | ModuleRef
+    | Ref
+    | Made
+    | SelfOf
+    | Method
+    | PartialRef
+    | Group
+    | Table
+)
 Values: TypeAlias = tuple[Value, ...]
 
 ABSENT = Absent()
@@ -177,7 +188,9 @@ def only(values: Values, constant: str | int | float | bool | None) -> bool:
 
 def may_be(values: Values, constant: str | int | float | bool | None) -> bool:
     """One of the known possible values is this constant."""
-    return any(isinstance(v, Known) and v.value == constant and type(v.value) is type(constant) for v in values)
+    return any(
+        isinstance(v, Known) and v.value == constant and type(v.value) is type(constant) for v in values
+    )
 
 
 def is_known(values: Values) -> bool:

@@ -25,16 +25,15 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "help": finding.help,
         "severity": finding.severity,
         "confidence": finding.confidence,
-        "also": [
-            {"file": shown_path(p.file), "line": p.line, "column": p.column} for p in finding.also
-        ],
+        "also": [{"file": shown_path(p.file), "line": p.line, "column": p.column} for p in finding.also],
     }
 
 
 def render_json(result: CheckResult) -> str:
     """The whole result, with a line break at its end."""
     errors = [
-        {"file": shown_path(e.file), "line": e.line, "column": e.column, "message": e.message} for e in result.errors
+        {"file": shown_path(e.file), "line": e.line, "column": e.column, "message": e.message}
+        for e in result.errors
     ]
     value = {
         "schema": "dlcheck.check/1",

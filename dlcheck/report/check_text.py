@@ -49,7 +49,9 @@ def _excerpt(finding: Finding, source: bytes) -> Text:
         text.append(f"{place.line} | ", "blue")
         text.append(f"{code}\n")
         text.append(f"{'':{width}} | ", "blue")
-        text.append(" " * (place.column - 1) + "^" * max(1, end - place.column) + "\n", _COLOURS[finding.severity])
+        text.append(
+            " " * (place.column - 1) + "^" * max(1, end - place.column) + "\n", _COLOURS[finding.severity]
+        )
     for other in finding.also:
         text.append(f"{'':{width}} = ", "blue")
         text.append(f"see {shown_path(other.file)}:{other.line}\n", "dim")
@@ -64,7 +66,7 @@ def _summary(result: CheckResult) -> Text:
     if not result.findings:
         checked = f"No findings in {result.files} file{'s' * (result.files != 1)}."
         return Text(checked if not result.errors else f"{checked} {len(result.errors)} could not be checked.")
-    count = Counter(finding.severity for finding in result.findings)
+    count = Counter[str](finding.severity for finding in result.findings)
     kinds = ", ".join(f"{count[s]} {s}{'s' * (count[s] != 1 and s != 'info')}" for s in _COLOURS if count[s])
     total = len(result.findings)
     return Text(f"Found {total} finding{'s' * (total != 1)} ({kinds}). 'dlcheck explain CODE' tells more.")

@@ -1,0 +1,98 @@
+"""Verdicts that do not come from waiting: what the run says itself, memory, how data is divided, threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.units import amount, duration
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A verdict and why: ``sentence`` is for a person, with numbers and units."""
+
+    name: str
+    sentence: str
+
+
+def incident_verdict(evidence: Evidence) -> Verdict | None:
+    """What ended or stopped the run, where the run says so itself."""
+    names = ("shared-memory-full", "worker-killed", "dataset-error", "unpicklable-batch", "hang")
+    for name in names:
+        for incident in evidence.incidents:
+            if incident.kind == name:
+                where = f" at {incident.stack[-1].file}:{incident.stack[-1].line}" if incident.stack else ""
+                # A batch that cannot be sent is a loop that waits for ever: the field's word for it is a
+                # hang.
+                return Verdict("hang" if name == "unpicklable-batch" else name, f"{incident.detail}{where}.")
+    return None
+
+
+def shared_across_threads(evidence: Evidence) -> Verdict | None:
+    """One loader is consumed from several threads."""
+    if evidence.threads < 2:
+        return None
+    return Verdict(
+        "shared-across-threads",
+        f"{evidence.threads} threads consume this loader: they take each other's batches, and one of them may"
+        " wait for ever.",
+    )
+
+
+def memory_growth(evidence: Evidence) -> Verdict | None:
+    """Private memory of the workers grows."""
+    memory = evidence.memory
+    if memory is None:
+        return None
+    text = f"The workers' private memory grew by {amount(memory.growth_bytes)}"
+    if memory.kind == "copy-on-write":
+        text += (
+            ", while what they hold in all did not: memory shared with the training process is being copied,"
+            " as its objects are used"
+        )
+    else:
+        text += " and goes on growing"
+    if memory.bytes_per_s > 0:
+        text += f", now by {amount(memory.bytes_per_s)}/s"
+    if memory.seconds_to_limit is not None:
+        text += f"; the memory that is left lasts for {duration(memory.seconds_to_limit * 1e9)}"
+    elif memory.plateau_bytes is not None:
+        text += f"; at most {amount(memory.plateau_bytes)} in all"
+    return Verdict("memory-growth", text + ".")
+
+
+def imbalance(evidence: Evidence) -> Verdict | None:
+    """Workers of an iterable dataset make unequal numbers of batches: the loop ends with the slowest."""
+    if not evidence.loader.settings.get("iterable") or evidence.workers < 2:
+        return None
+    uneven = [counts for counts in evidence.shares if max(counts) > 4 and min(counts) < max(counts) / 2]
+    if not uneven or 2 * len(uneven) <= len(evidence.shares):
+        return None
+    counts = uneven[-1]
+    return Verdict(
+        "imbalance",
+        f"The workers share the data unequally: {_listed(counts)} batches each, {fmean(counts):.0f} on"
+        " average.",
+    )
+
+
+def duplicates(evidence: Evidence, duplicated: bool) -> Verdict | None:
+    """Each worker of an iterable dataset yields everything: a finding says so, and the run shows equal
+    shares.
+    """
+    if not duplicated or not evidence.loader.settings.get("iterable") or evidence.workers < 2:
+        return None
+    if not evidence.shares or any(max(c) - min(c) > max(1, 0.02 * max(c)) for c in evidence.shares):
+        return None
+    return Verdict(
+        "duplicates",
+        f"Each of {evidence.workers} workers yields the whole dataset: every sample comes {evidence.workers}"
+        " times.",
+    )
+
+
+def _listed(counts: Sequence[int]) -> str:
+    return ", ".join(map(str, counts[:8])) + (", ..." if len(counts) > 8 else "")
