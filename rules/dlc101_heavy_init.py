@@ -119,31 +119,21 @@ class _Pass:
         return reader, (listed or kept) if reader in names.DECODERS else (listed and not kept)
 
     def _reader(self) -> str:
-        for name in callee_names(self.evaluator, self.site.call, self.step.scope):
-            if _reads(name):
-                return name
-        for value in self.evaluator.values(self.site.call.func, self.step.scope):
-            if isinstance(value, Ref) and value.scope.kind == "function":
-                found = self._reader_in(value.scope, 0)
-                if found:
-                    return found
-        return ""
+        return _first(self._readers(self.site, self.step.scope, 0))
 
-    def _reader_in(self, scope: Scope, depth: int) -> str:
+    def _readers(self, site: CallSite, scope: Scope, depth: int) -> Iterator[str]:
+        """What a call reads files with, itself or through functions of the project."""
+        yield from (n for n in callee_names(self.evaluator, site.call, scope) if _reads(n))
+        for value in self.evaluator.values(site.call.func, scope):
+            if isinstance(value, Ref) and value.scope.kind == "function" and value.scope is not scope:
+                yield from self._readers_in(value.scope, depth)
+
+    def _readers_in(self, scope: Scope, depth: int) -> Iterator[str]:
         if scope.is_generator or depth > 2:
-            return ""
+            return
         for site in scope.calls:
-            if is_lazy(site.block, scope, site.at) or _header_only(site):
-                continue
-            for name in callee_names(self.evaluator, site.call, scope):
-                if _reads(name):
-                    return name
-            for value in self.evaluator.values(site.call.func, scope):
-                if isinstance(value, Ref) and value.scope.kind == "function" and value.scope is not scope:
-                    found = self._reader_in(value.scope, depth + 1)
-                    if found:
-                        return found
-        return ""
+            if not is_lazy(site.block, scope, site.at) and not _header_only(site):
+                yield from self._readers(site, scope, depth + 1)
 
     def _mapped(self) -> tuple[str, Expr] | None:
         """``pool.map(read, samples)``: (what ``read`` reads with, the samples)."""
@@ -161,7 +151,7 @@ class _Pass:
             if isinstance(value, PartialRef):
                 value = value.func
             if isinstance(value, Ref) and value.scope.kind in ("function", "lambda"):
-                reader = self._reader_in(value.scope, 0)
+                reader = _first(self._readers_in(value.scope, 0))
                 if reader:
                     return reader, call.args[1]
         return None
@@ -211,6 +201,12 @@ class _Pass:
             return depth <= 4
         callers = [s for s, _ in self.evaluator.callers(scope) if self.path.step_of(s.scope) is not None]
         return bool(callers) and all(self._guarded(s.scope, s.block, depth + 1) for s in callers)
+
+
+def _first(readers: Iterator[str]) -> str:
+    """The decoder among the readers, else the first of them."""
+    found = list(readers)
+    return next((n for n in found if n in names.DECODERS), found[0] if found else "")
 
 
 def _words(node: object) -> str:
