@@ -17,9 +17,11 @@ memory with no workers is reported with low confidence: the gain is small.
 
 from collections.abc import Iterator
 
+from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
+from dlcheck.program.scope import Binding
 from dlcheck.program.values import ABSENT, Known
 
 
@@ -46,7 +48,21 @@ def check(program: Program) -> Iterator[Report]:
             "`non_blocking=True` where the batch is moved",
             confidence="high" if sure and not _left_open(loader) else "low",
             also=((where.scope, where.call.at),),
+            fix=_fix(loader),
         )
+
+
+def _fix(loader: Loader) -> Fix | None:
+    if not loader.settable("pin_memory"):
+        return None
+    # Where there is no GPU, ``True`` would only give a warning; torch itself may be imported under any name.
+    torch = next((n for n, b in loader.scope.module.scope.bindings.items() if _is_torch(b)), None)
+    value = f"{torch}.cuda.is_available()" if torch is not None else "True"
+    return Fix(f"pass `pin_memory={value}`", (SetArgument(loader.at, "pin_memory", value),), safe=True)
+
+
+def _is_torch(bindings: list[Binding]) -> bool:
+    return any(b.kind == "import" and b.node.name is None and b.node.module == "torch" for b in bindings)
 
 
 def _left_open(loader: Loader) -> bool:

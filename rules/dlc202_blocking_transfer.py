@@ -14,9 +14,10 @@ starts the step. The other way round, `non_blocking=True` on pageable memory doe
 
 from collections.abc import Iterator
 
+from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.program import Program
-from dlcheck.program.uses import Use
+from dlcheck.program.uses import Transfer, Use
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -40,6 +41,7 @@ def _blocking(program: Program, use: Use) -> Iterator[Report]:
                 "pass `non_blocking=True`",
                 help="pass `non_blocking=True`; PyTorch keeps the order of the copy and the kernels that use it",
                 also=((pinned[0].scope, pinned[0].at),),
+                fix=_fix(transfer),
             )
         elif unpinned and transfer.non_blocking == "yes":
             loader = use.loaders[0]
@@ -51,6 +53,13 @@ def _blocking(program: Program, use: Use) -> Iterator[Report]:
                 help="pass `pin_memory=True` to the loader",
                 also=((loader.scope, loader.at),),
             )
+
+
+def _fix(transfer: Transfer) -> Fix | None:
+    if any(key is None for key, _ in transfer.call.keywords):
+        return None
+    edit = SetArgument(transfer.call.at, "non_blocking", "True")
+    return Fix("pass `non_blocking=True`", (edit,), safe=True)
 
 
 def _what(base: str) -> str:

@@ -17,8 +17,9 @@ error). **Versions:** torch 1.7 and later.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Name
+from dlcheck.facts.model import Attr, Const, Name, dotted
 from dlcheck.lint.finding import Confidence
+from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
@@ -46,7 +47,24 @@ def check(program: Program) -> Iterator[Report]:
             f"pass `persistent_workers={value}`",
             help=f"pass `persistent_workers={value}`: the workers, and what they cache, live on between epochs",
             confidence=confidence,
+            fix=_fix(loader),
         )
+
+
+def _fix(loader: Loader) -> Fix | None:
+    """Not safe: workers that live on keep their random state, so that the numbers drawn change."""
+    counts = loader.given("num_workers")
+    if not loader.settable("persistent_workers") or len(counts) != 1:
+        return None
+    count = counts[0][0]
+    literal = isinstance(count, Const)
+    if not literal and not (dotted(count) and counts[0][1] is loader.scope):
+        return None
+    if literal and not any(key == "num_workers" for key, _ in loader.call.keywords):
+        return None
+    value = "True" if literal else f"{dotted(count)} > 0"
+    edit = SetArgument(loader.at, "persistent_workers", value)
+    return Fix(f"pass `persistent_workers={value}`", (edit,), safe=False)
 
 
 def _confidence(program: Program, loader: Loader) -> Confidence | None:

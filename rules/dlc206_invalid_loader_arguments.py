@@ -18,6 +18,7 @@ or a `sampler` with an `IterableDataset`; `batch_size=None` with `drop_last=True
 from collections.abc import Iterator
 
 from dlcheck.lint.finding import Severity
+from dlcheck.lint.fix import Fix, RemoveArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.loaders import Loader
@@ -26,14 +27,24 @@ from dlcheck.program.values import Absent, Group, Known, Made, Values, only
 
 _REFUSED = frozenset({"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"})
 
+_WITHOUT_EFFECT = ("in_order", "pin_memory_device")
+
 
 def check(program: Program) -> Iterator[Report]:
     for loader in program.loaders:
         if loader.kind != "torch":
             continue
         for message, severity in _contradictions(program, loader):
-            yield Report(loader.scope, loader.at, message, severity=severity)
+            yield Report(loader.scope, loader.at, message, severity=severity, fix=_fix(loader, message))
     yield from _set_afterwards(program)
+
+
+def _fix(loader: Loader, message: str) -> Fix | None:
+    """Arguments that do nothing can go."""
+    for name in _WITHOUT_EFFECT:
+        if message.startswith(f"`{name}") and any(key == name for key, _ in loader.call.keywords):
+            return Fix(f"leave out `{name}`", (RemoveArgument(loader.at, name),), safe=True)
+    return None
 
 
 def _contradictions(program: Program, loader: Loader) -> Iterator[tuple[str, Severity | None]]:

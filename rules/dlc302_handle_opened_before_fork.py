@@ -25,9 +25,9 @@ from dlcheck.program.kept import (
     Kept,
     is_self,
     kept_from_setup,
-    made_anew_in_worker,
     maker,
     setup_steps,
+    used_in_worker_init,
 )
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
@@ -46,7 +46,7 @@ def check(program: Program) -> Iterator[Report]:
             continue
         for kept in kept_from_setup(dataset):
             opener = _opener(kept)
-            if not opener or kept.remade or _closed(kept) or made_anew_in_worker(program, kept):
+            if not opener or kept.remade or _closed(kept) or used_in_worker_init(program, kept):
                 continue
             reads = [place for place in kept.reads if not _reads_by_position(place[0])]
             if not reads:

@@ -6,6 +6,11 @@ import argparse
 import gc
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlcheck.lint.api import CheckResult
+    from dlcheck.lint.fixing import Fixed
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,6 +31,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--low-confidence", action="store_true", help="also report what is only likely")
     parser.add_argument(
+        "--fix", action="store_true", help="carry out the safe fixes, and report what is left"
+    )
+    parser.add_argument(
+        "--unsafe-fixes",
+        action="store_true",
+        help="with --fix or --diff: also the fixes that may change what the program computes",
+    )
+    parser.add_argument(
+        "--diff", action="store_true", help="show what --fix would change, and change nothing"
+    )
+    parser.add_argument(
         "--output-format", choices=("full", "concise", "json"), default="full", help="(default: %(default)s)"
     )
 
@@ -45,7 +61,20 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"dlcheck: no rule has the code or prefix {wrong!r}; see 'dlcheck rules'", file=sys.stderr)
         return 2
     gc.disable()  # a check makes many small values that live to its end: collecting finds nothing and takes a third
-    result = check_paths(paths, select=select, ignore=ignore, low_confidence=arguments.low_confidence)
+
+    def check(overlay: dict[str, bytes]) -> CheckResult:
+        low = arguments.low_confidence
+        return check_paths(paths, select=select, ignore=ignore, low_confidence=low, overlay=overlay)
+
+    if arguments.fix or arguments.diff:
+        from dlcheck.lint.fixing import fix_all
+
+        fixed = fix_all(check, unsafe=arguments.unsafe_fixes)
+        if arguments.diff:
+            return _show_diff(fixed)
+        result = _write(fixed)
+    else:
+        result = check({})
     if arguments.output_format == "json":
         from dlcheck.report.check_json import render_json
 
@@ -57,6 +86,27 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("No findings.")
     return 1 if result.findings or result.errors else 0
+
+
+def _show_diff(fixed: Fixed) -> int:
+    from dlcheck.lint.fixing import unified_diff
+    from dlcheck.report.check_json import shown_path
+
+    sys.stdout.write(unified_diff(fixed.changes, shown_path))
+    for problem in fixed.problems:
+        print(f"dlcheck: {problem}", file=sys.stderr)
+    return 1 if fixed.changes else 0
+
+
+def _write(fixed: Fixed) -> CheckResult:
+    from dlcheck.lint.fixing import write_changes
+
+    problems = [*fixed.problems, *write_changes(fixed.changes)]
+    for problem in problems:
+        print(f"dlcheck: {problem}", file=sys.stderr)
+    if fixed.count:
+        print(f"Fixed {fixed.count} finding{'s' * (fixed.count != 1)}.", file=sys.stderr)
+    return fixed.result
 
 
 def _codes(text: str) -> tuple[str, ...]:

@@ -100,6 +100,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
     once = tuple(wait for wait in waits if wait.phase in ("warm-up", "end"))
     recurring = tuple(wait for wait in waits if wait.phase not in ("warm-up", "end"))
     steps = [step for epoch in epochs for step in epoch.steps]
+    piped = [b.pipe_bytes for b in _batches(loader) if b.pipe_bytes is not None]
     samples = [b.samples for b in _batches(loader) if b.got is not None]
     return Evidence(
         loader=loader,
@@ -109,7 +110,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
         once=sum(wait.ns for wait in once),
         parts=total(waits),
         recurring=total(recurring),
-        starved=starved(recurring, cores, making.slowdown),
+        starved=starved(recurring, cores, median(piped) if piped else 0.0),
         batches=len(samples),
         samples=sum(s for s in samples if s is not None) if samples and None not in samples else None,
         epochs=len(epochs),

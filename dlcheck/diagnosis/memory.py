@@ -16,13 +16,15 @@ from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, Timeline
 
 # The interpreter's own arenas, buffers of libraries and the first batches settle within this much.
 _SETTLING_BYTES = 16 << 20
-_FEWEST_SAMPLES = 3
+# Two readings show growth; whether it goes on, as a leak does and a buffer does not, takes a third.
+_FEWEST_SAMPLES = 2
+_FEWEST_FOR_LEAK = 3
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerMemory:
-    """Private and resident bytes of one worker, first and last seen. ``slope``: private bytes per second,
-    over the last half.
+    """Private and resident bytes of one worker, first and last of its ``readings``. ``slope``: private bytes
+    per second, over the last half.
     """
 
     pid: int
@@ -33,6 +35,7 @@ class WorkerMemory:
     rss_first: int
     rss_last: int
     slope: float
+    readings: int
 
     @property
     def growth(self) -> int:
@@ -86,6 +89,8 @@ def memory_growth(
     )
     mean_slope = sum(w.growth / max(1e-9, (w.last_t - w.first_t) / 1e9) for w in grown) / len(grown)
     going_on = [w for w in grown if w.slope > 0.2 * mean_slope]
+    if kind == "leak" and all(w.readings < _FEWEST_FOR_LEAK for w in grown):
+        return None
     if kind == "leak" and (2 * len(going_on) <= len(grown) or _is_prefetch(loader, grown)):
         return None
     count = max((len(iterator.workers) for iterator in loader.iterators), default=len(grown))
@@ -108,7 +113,7 @@ def _observe(samples: Sequence[ProcessSample]) -> WorkerMemory:
     earlier = middle if middle is not last else samples[-2]
     slope = (_private(last) - _private(earlier)) * 1e9 / max(1, last.t - earlier.t)
     return WorkerMemory(
-        last.pid, first.t, last.t, _private(first), _private(last), first.rss, last.rss, slope
+        last.pid, first.t, last.t, _private(first), _private(last), first.rss, last.rss, slope, len(samples)
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,15 +42,20 @@ class CheckResult:
 class _Sources:
     """The bytes of the files of one project, read once; paths relative to its root, with forward slashes."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, overlay: Mapping[str, bytes]) -> None:
         self.root = root
+        self.overlay = overlay
         self.errors: dict[str, str] = {}
         self._read: dict[str, bytes] = {}
 
     def __call__(self, relative: str) -> bytes:
         if relative not in self._read:
+            path = self.root / relative
+            if str(path) in self.overlay:
+                self._read[relative] = self.overlay[str(path)]
+                return self._read[relative]
             try:
-                self._read[relative] = (self.root / relative).read_bytes()
+                self._read[relative] = path.read_bytes()
             except OSError as error:
                 self.errors[relative] = error.strerror or type(error).__name__
                 self._read[relative] = b""
@@ -64,12 +69,14 @@ def check_paths(
     select: tuple[str, ...] = (),
     ignore: tuple[str, ...] = (),
     low_confidence: bool = False,
+    overlay: Mapping[str, bytes] | None = None,
 ) -> CheckResult:
     """Check files, and the Python files below folders.
 
     Evidence is sought in the whole project around them (``root``, or the nearest folder above with a marker such as
     ``pyproject.toml``); findings are reported for the given files alone. ``select`` and ``ignore`` hold codes or
-    prefixes of codes. Findings of low confidence are left out unless asked for. Nothing that is read is ever run.
+    prefixes of codes. Findings of low confidence are left out unless asked for. ``overlay`` holds the content of files (by
+    absolute path) that is to be checked in place of what is on disk. Nothing that is read is ever run.
     """
     groups: dict[tuple[Path, bool], dict[Path, None]] = {}
     for path in paths:
@@ -81,7 +88,7 @@ def check_paths(
     sources: dict[str, bytes] = {}
     count = 0
     for (home, marked), files in sorted(groups.items()):
-        result = _check_project(home, marked, list(files), select, ignore, low_confidence)
+        result = _check_project(home, marked, list(files), (select, ignore, low_confidence), overlay or {})
         findings += result.findings
         errors += result.errors
         sources |= result.sources
@@ -109,9 +116,13 @@ def _relative(path: Path, root: Path) -> str | None:
 
 
 def _check_project(
-    root: Path, marked: bool, files: list[Path], select: tuple[str, ...], ignore: tuple[str, ...], low: bool
+    root: Path,
+    marked: bool,
+    files: list[Path],
+    choice: tuple[tuple[str, ...], tuple[str, ...], bool],
+    overlay: Mapping[str, bytes],
 ) -> CheckResult:
-    read = _Sources(root)
+    read = _Sources(root, overlay)
     given = {name for name in (_relative(path, root) for path in files) if name is not None}
     relevant = {name for name in sorted(given) if mentions_data_loading(read(name))}
     errors = [FileError(str(root / name), 1, 1, message) for name, message in sorted(read.errors.items())]
@@ -127,7 +138,7 @@ def _check_project(
         name for name in (_relative(p, root) for p in project_files(root, marked, files)) if name is not None
     }
     everything |= given
-    return run_rules(root, read, given, everything, _seeds(everything, read), errors, (select, ignore, low))
+    return run_rules(root, read, given, everything, _seeds(everything, read), errors, choice)
 
 
 def _seeds(everything: set[str], read: _Sources) -> list[str]:

@@ -84,6 +84,7 @@ def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes
         tuple(
             _place(str(root / scope.module.path), at, read(scope.module.path)) for scope, at in report.also
         ),
+        report.fix,
     )
 
 

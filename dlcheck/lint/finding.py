@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from dlcheck.lint.fix import Fix
 
 Severity = Literal["error", "warning", "info"]
 Confidence = Literal["high", "medium", "low"]
@@ -38,3 +41,4 @@ class Finding:
     help: str = ""
     scope: tuple[int, int] = (0, 0)
     also: tuple[Place, ...] = ()
+    fix: Fix | None = None

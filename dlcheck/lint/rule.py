@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlcheck.lint.finding import Confidence, Severity
+from dlcheck.lint.fix import Fix
 
 if TYPE_CHECKING:
     from dlcheck.facts.model import At
@@ -25,6 +26,7 @@ class Report:
     severity: Severity | None = None
     confidence: Confidence | None = None
     also: tuple[tuple[Scope, At], ...] = ()
+    fix: Fix | None = None
 
 
 @dataclass(frozen=True, eq=False)

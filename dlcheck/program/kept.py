@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from weakref import WeakKeyDictionary
 
-from dlcheck.facts.model import At, Attr, Expr, Name, Sub
+from dlcheck.facts.model import At, Attr, Expr, Name
 from dlcheck.program.paths import Path, Step, setup_path
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope
@@ -147,28 +147,23 @@ def is_self(expr: Expr, scope: Scope) -> bool:
     return isinstance(expr, Name) and scope.self_name is not None and expr.id == scope.self_name
 
 
-def base_of(expr: Expr) -> Expr:
-    """What is indexed: ``f`` of ``f["images"]["train"]``."""
-    while isinstance(expr, Sub):
-        expr = expr.base
-    return expr
-
-
-def made_anew_in_worker(program: Program, kept: Kept) -> bool:
-    """A ``worker_init_fn`` of the dataset's loaders stores the attribute again, itself or by a method of the dataset."""
+def used_in_worker_init(program: Program, kept: Kept) -> bool:
+    """A ``worker_init_fn`` of the dataset's loaders touches the attribute, itself or by a method of the dataset."""
     for loader in kept.dataset.loaders:
         for function in program.functions_given(loader, "worker_init_fn"):
             for step in program.function_path(function).steps:
-                if any(store.attr == kept.attr for store in step.scope.stores):
+                if _touches(step.scope, kept.attr):
                     return True
                 for site in step.scope.calls:
-                    func = site.call.func
-                    method = (
-                        kept.dataset.evaluator.method(kept.cls, func.attr) if isinstance(func, Attr) else None
-                    )
-                    if method is not None and any(store.attr == kept.attr for store in method.stores):
-                        return True
+                    if isinstance(site.call.func, Attr):
+                        method = kept.dataset.evaluator.method(kept.cls, site.call.func.attr)
+                        if method is not None and _touches(method, kept.attr):
+                            return True
     return False
+
+
+def _touches(scope: Scope, name: str) -> bool:
+    return any(store.attr == name for store in scope.stores) or any(a.attr == name for a, _ in scope.attrs)
 
 
 def maker(values: Values) -> Iterator[tuple[str, Made]]:

@@ -91,6 +91,15 @@ class Loader:
             name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name)
         )
 
+    def settable(self, name: str) -> bool:
+        """Whether a keyword argument can be given in the call itself without clashing with what it already gets."""
+        if any(key == name for key, _ in self.call.keywords):
+            return True
+        taken = name in self.own.table.entries or self.own.table.open or self.own.starred
+        return (
+            self.inner is None and not taken and self._position(name) not in range(len(self.own.positional))
+        )
+
     def _position(self, name: str) -> int | None:
         """Where the argument stands in the call: as in ``DataLoader``, or as in the project's own loader class."""
         if self.inner is None:
@@ -123,7 +132,7 @@ class Loader:
     def pinned(self) -> Literal["yes", "no", "unknown"]:
         """Whether batches are pinned: yes where any known value of ``pin_memory`` says so."""
         values = self.arg("pin_memory")
-        if any(isinstance(v, Known) and v.value for v in values):
+        if any((isinstance(v, Known) and v.value) or _asks_for_cuda(v) for v in values):
             return "yes"
         if all(isinstance(v, Absent) or (isinstance(v, Known) and not v.value) for v in values):
             return "no"
@@ -183,6 +192,14 @@ class Loader:
             texts.append(scope.name)
             scope = scope.parent
         return _words(texts)
+
+
+def _asks_for_cuda(value: Value) -> bool:
+    """``torch.cuda.is_available()``: pinned wherever pinning matters."""
+    return isinstance(value, Made) and value.what in (
+        "torch.cuda.is_available",
+        "torch.accelerator.is_available",
+    )
 
 
 def is_positive(value: Value, evaluator: Evaluator) -> bool:

@@ -25,6 +25,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "help": finding.help,
         "severity": finding.severity,
         "confidence": finding.confidence,
+        "fix": None if finding.fix is None else {"title": finding.fix.title, "safe": finding.fix.safe},
         "also": [{"file": shown_path(p.file), "line": p.line, "column": p.column} for p in finding.also],
     }
 

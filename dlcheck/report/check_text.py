@@ -69,4 +69,9 @@ def _summary(result: CheckResult) -> Text:
     count = Counter[str](finding.severity for finding in result.findings)
     kinds = ", ".join(f"{count[s]} {s}{'s' * (count[s] != 1 and s != 'info')}" for s in _COLOURS if count[s])
     total = len(result.findings)
-    return Text(f"Found {total} finding{'s' * (total != 1)} ({kinds}). 'dlcheck explain CODE' tells more.")
+    fixes = [finding.fix for finding in result.findings if finding.fix is not None]
+    safe = sum(fix.safe for fix in fixes)
+    hints = [f"{safe} can be fixed with --fix"] * bool(safe)
+    hints += [f"{len(fixes) - safe} more with --unsafe-fixes"] * (len(fixes) > safe)
+    hints.append("'dlcheck explain CODE' tells more")
+    return Text(f"Found {total} finding{'s' * (total != 1)} ({kinds}). {', '.join(hints)}.")

@@ -225,7 +225,7 @@ PIPELINES = (
                 for k in range(index * 700, index * 700 + 700):
                     name = self.names[k % len(self.names)]
                 return torch.full((16,), float(len(name)))
-        """, "", 260, {"num_workers": 2}, step_s=0.025,
+        """, "", 320, {"num_workers": 2}, step_s=0.025,
     ),
     Pipeline(
         "too-many-workers", ("oversubscribed",), _BURN.format(seconds=0.004), "decode", 80,

@@ -1,0 +1,118 @@
+"""Random number generators and seeds: what makes them, what seeds them, and what a seed is computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from dlcheck.facts.model import Attr, Call, Cond, Const, Expr, Name, Op, Seq, dotted
+from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.items import argument
+from dlcheck.program.paths import callee_names
+from dlcheck.program.scope import Binding, Scope
+
+GENERATORS = frozenset(
+    {
+        "numpy.random.default_rng",
+        "numpy.random.RandomState",
+        "numpy.random.mtrand.RandomState",
+        "numpy.random.Generator",
+        "random.Random",
+        "torch.Generator",
+        "torch.Generator.manual_seed",
+    }
+)
+SEEDERS = frozenset(
+    {
+        "numpy.random.seed",
+        "random.seed",
+        "torch.manual_seed",
+        "torch.random.manual_seed",
+    }
+)
+RESEEDS = frozenset({"seed", "manual_seed", "set_state", "setstate"})
+
+# What a seed is computed from: a number that stands there, a setting of the program, the worker's number, or
+# anything else (the worker's own seed, the time, an epoch), which may well differ.
+Source = Literal["constant", "setting", "worker", "other"]
+
+_SAME = frozenset(
+    {"builtins.int", "builtins.abs", "builtins.hash", "builtins.str", "builtins.max", "builtins.min"}
+)
+_MOVES = ("epoch", "step", "iter", "time", "pid", "index", "idx", "state", "count")
+
+
+def seed_sources(
+    expr: Expr, scope: Scope, evaluator: Evaluator, worker: str = "", depth: int = 0
+) -> frozenset[Source]:
+    """What a seed is computed from. ``worker`` names the parameter that holds the worker's number."""
+    if depth > 8:
+        return frozenset({"other"})
+
+    def inside(*parts: Expr) -> frozenset[Source]:
+        return frozenset().union(*(seed_sources(p, scope, evaluator, worker, depth + 1) for p in parts))
+
+    match expr:
+        case Const(None, _):
+            return frozenset({"other"})  # seeds from the system
+        case Const():
+            return frozenset({"constant"})
+        case Name(name, _):
+            return _of_name(name, scope, evaluator, worker, depth)
+        case Attr(_, attr, _):
+            text = dotted(expr).lower()
+            if not text or any(word in text for word in _MOVES) or "worker_info" in text:
+                return frozenset({"worker"} if attr == "id" and "worker" in text else {"other"})
+            return frozenset({"setting"})
+        case Op(_, operands, _) | Seq(_, operands, _):
+            return inside(*operands)
+        case Cond(_, then, orelse, _):
+            return inside(then, orelse)
+        case Call(_, args, _, _) if args and set(callee_names(evaluator, expr, scope)) & _SAME:
+            return inside(*args)
+    return frozenset({"other"})
+
+
+def _of_name(name: str, scope: Scope, evaluator: Evaluator, worker: str, depth: int) -> frozenset[Source]:
+    if any(word in name.lower() for word in _MOVES):
+        return frozenset({"other"})
+    owner: Scope | None = scope
+    while owner is not None:
+        if name in owner.bindings and (owner.kind != "class" or owner is scope):
+            if owner is not scope:
+                worker = ""
+            found = [_of_binding(b, owner, evaluator, worker, depth) for b in owner.bindings[name]]
+            return frozenset().union(*found)
+        owner = owner.parent
+    return frozenset({"other"})
+
+
+def _of_binding(
+    binding: Binding, owner: Scope, evaluator: Evaluator, worker: str, depth: int
+) -> frozenset[Source]:
+    if binding.kind == "param":
+        return frozenset({"worker"} if binding.node.name == worker else {"setting"})
+    if binding.kind in ("assign", "augment") and binding.value is not None:
+        return seed_sources(binding.value, owner, evaluator, worker, depth + 1)
+    return frozenset({"setting"} if binding.kind == "import" else {"other"})
+
+
+def seeding(scope: Scope, evaluator: Evaluator) -> Iterator[tuple[Call, str, Expr]]:
+    """The calls of a function that seed a global generator: (call, full name, seed)."""
+    for site in scope.calls:
+        seed = argument(site.call, 0, "seed", "a")
+        if seed is not None and _last(site.call.func) in ("seed", "manual_seed"):
+            for name in callee_names(evaluator, site.call, scope):
+                if name in SEEDERS:
+                    yield site.call, name, seed
+                    break
+
+
+def _last(func: Expr) -> str:
+    return func.attr if isinstance(func, Attr) else func.id if isinstance(func, Name) else ""
+
+
+def worker_parameter(function: Scope) -> str:
+    """The name of the parameter that a ``worker_init_fn`` gets the worker's number in."""
+    skip = 1 if function.self_name is not None else 0
+    return function.params[skip].name if len(function.params) > skip else ""

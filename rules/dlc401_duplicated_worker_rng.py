@@ -1,0 +1,455 @@
+"""Every worker, or every epoch, or every item draws the same random numbers.
+
+Workers are copies of the main process: a generator that was made at set-up has the same state in each of them, so that all
+workers draw the same numbers, and with new workers in each epoch all epochs do too. The global generators of `random`,
+`numpy` and `torch` are free of this: since torch 1.9 each worker gets a seed of its own, different in each epoch. Seeding
+them again with a constant, or with the worker's number alone, undoes that. Source: `torch/utils/data/_utils/worker.py`; torch
+issue 5059; albumentations issues 2473 and 2559.
+
+**Found:** a generator made in the set-up of a dataset or transform, or at module level, and drawn from in the item path; a
+`worker_init_fn` that seeds with a constant, or with the worker's number and no more, while workers do not persist; items that
+seed with the same value each time; `torch.manual_seed(constant)` in the epoch loop of a shuffled loader.
+
+**Left alone:** the global generators; generators made or seeded in the worker; seeds that depend on the index; evaluation sets,
+which are meant to be constant; loaders without workers.
+
+**Cure:** draw from the global generators, or make the generator in the worker from `torch.initial_seed()`. A
+`worker_init_fn` that only seeds can be deleted. **Versions:** torch 1.9 and later.
+"""
+
+from collections.abc import Iterator
+
+from dlcheck.facts.model import At, Call, Const, dotted
+from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.items import short
+from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
+from dlcheck.program.loaders import Loader
+from dlcheck.program.paths import Path, Step, callee_names, walk
+from dlcheck.program.program import Dataset, Program
+from dlcheck.program.random_state import GENERATORS, RESEEDS, seed_sources, seeding, worker_parameter
+from dlcheck.program.scope import Block, Scope
+from dlcheck.program.values import Absent, Known, may_be, only
+
+
+def check(program: Program) -> Iterator[Report]:
+    for dataset in program.datasets:
+        if _drawn_in_workers(program, dataset):
+            yield from _generators(program, dataset)
+        if not _for_evaluation(program, dataset):
+            yield from _seeds_of_items(program, dataset)
+    for loader in program.loaders:
+        yield from _worker_seeds(program, loader)
+        yield from _epoch_seeds(program, loader)
+
+
+def _for_evaluation(program: Program, dataset: Dataset) -> bool:
+    return bool(dataset.loaders) and all(program.role(loader) == "eval" for loader in dataset.loaders)
+
+
+def _drawn_in_workers(program: Program, dataset: Dataset) -> bool:
+    """Loaders that may have workers use it for something else than evaluation; or the project makes no loader of it."""
+    if not dataset.loaders:
+        return dataset.workers != "none"
+    return any(loader.may_have_workers and program.role(loader) != "eval" for loader in dataset.loaders)
+
+
+# -- generators ---------------------------------------------------------------------------------------------------------
+
+
+def _generators(program: Program, dataset: Dataset) -> Iterator[Report]:
+    if _asks_for_worker(dataset.item_path):
+        return
+    for kept in kept_from_setup(dataset):
+        made = [name for name, _ in maker(kept.values) if name in GENERATORS]
+        if (
+            made
+            and not kept.remade
+            and not _reseeded(kept, dataset)
+            and not used_in_worker_init(program, kept)
+        ):
+            draws = _draws(kept)
+            if draws:
+                yield _same_numbers(f"self.{kept.attr}", made[0], kept.scope, kept.at, draws[0])
+    if not any(_given(loader, "worker_init_fn") for loader in dataset.loaders):
+        yield from _global_generators(program, dataset)
+
+
+def _same_numbers(name: str, made: str, scope: Scope, at: At, draw: tuple[Scope, At]) -> Report:
+    return Report(
+        scope,
+        at,
+        f"every worker gets a copy of `{name}` in one and the same state, so all workers draw the same random numbers: "
+        "draw from the global generators, or make this one in the worker",
+        help=f"make the generator at the first item of each worker, from `torch.initial_seed()` (`{short(made)}(...)`), or use "
+        "the global `random`, `np.random` or `torch` functions, which are seeded for each worker",
+        also=(draw,),
+    )
+
+
+def _asks_for_worker(path: Path) -> bool:
+    """The item path knows which worker it runs in: it may well seed by it."""
+    return any(
+        name.id in ("get_worker_info", "worker_info") for step in path.steps for name, _ in step.scope.names
+    ) or any(
+        attr.attr in ("get_worker_info", "initial_seed")
+        for step in path.steps
+        for attr, _ in step.scope.attrs
+    )
+
+
+def _draws(kept: Kept) -> list[tuple[Scope, At]]:
+    """The places that use the generator, checks whether there is one (``if self.rng is None``) left out."""
+    return [
+        (scope, at)
+        for scope, at in kept.reads
+        if not any(
+            _spans(test.at, at) and not any(isinstance(part, Call) for part in walk(test))
+            for test, _ in scope.tests
+        )
+    ]
+
+
+def _spans(outer: At, inner: At) -> bool:
+    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
+
+
+def _reseeded(kept: Kept, dataset: Dataset) -> bool:
+    for step in dataset.item_path.steps:
+        for site in step.scope.calls:
+            name = dotted(site.call.func)
+            if name.rpartition(".")[2] in RESEEDS and f".{kept.attr}." in name:
+                return True
+    return False
+
+
+def _global_generators(program: Program, dataset: Dataset) -> Iterator[Report]:
+    for step in dataset.item_path.steps:
+        module = step.scope.module.scope
+        for name, _ in step.scope.names:
+            for binding in module.bindings.get(name.id, ()) if _is_global(name.id, step.scope) else ():
+                if binding.kind == "assign" and binding.value is not None:
+                    made = [n for n, _ in maker(program.values(binding.value, module)) if n in GENERATORS]
+                    if made:
+                        yield _same_numbers(name.id, made[0], module, binding.value.at, (step.scope, name.at))
+
+
+def _is_global(name: str, scope: Scope) -> bool:
+    owner: Scope | None = scope
+    while owner is not None and owner.kind != "module":
+        if name in owner.bindings:
+            return False
+        owner = owner.parent
+    return True
+
+
+# -- seeds --------------------------------------------------------------------------------------------------------------
+
+
+def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
+    """Items of a map-style dataset that seed with the same value each time, with no condition."""
+    path = dataset.item_path
+    if path.kind != "item":
+        return
+    for step in path.steps:
+        if step.lazy or _restores(step.scope):
+            continue
+        for call, name, seed in (*seeding(step.scope, program.evaluator), *_new_generators(step, program)):
+            block = step.scope.block_at(call.at)
+            if _conditional(block) or path.varies(seed, step):
+                continue
+            if seed_sources(seed, step.scope, program.evaluator) <= {"constant", "setting"}:
+                yield Report(
+                    step.scope,
+                    call.at,
+                    f"`{short(name)}` is called for every item with the same seed, so every item draws the same random numbers: "
+                    "seed nothing here, or mix in the index",
+                    help="delete it (workers are seeded already), or seed with `seed + index` where items must be reproducible",
+                )
+
+
+def _new_generators(step: Step, program: Program) -> Iterator[tuple[Call, str, Const]]:
+    for site in step.scope.calls:
+        call = site.call
+        if len(call.args) == 1 and isinstance(call.args[0], Const) and call.args[0].value is not None:
+            for name in callee_names(program.evaluator, call, step.scope):
+                if name in GENERATORS and not name.endswith("manual_seed"):
+                    yield call, name, call.args[0]
+
+
+def _restores(scope: Scope) -> bool:
+    """The state is put back afterwards: the seed is meant for this piece of code alone."""
+    return any(attr.attr in ("get_state", "getstate", "get_rng_state", "fork_rng") for attr, _ in scope.attrs)
+
+
+def _conditional(block: Block | None) -> bool:
+    around = block.chain() if block is not None else ()
+    return any(b.kind in ("if", "else", "except", "for", "while", "comp") for b in around)
+
+
+def _worker_seeds(program: Program, loader: Loader) -> Iterator[Report]:
+    """A ``worker_init_fn`` that gives all workers one seed, or each worker the same one in every epoch."""
+    if not loader.may_have_workers or program.role(loader) == "eval":
+        return
+    if any(name == "numpy.random.seed" for name in _external(loader)):
+        yield from _same_each_epoch(
+            program, loader, loader.scope, loader.given("worker_init_fn")[0][0].at, "np.random.seed"
+        )
+    for function in program.functions_given(loader, "worker_init_fn"):
+        worker = worker_parameter(function)
+        for call, name, seed in seeding(function, program.evaluator):
+            sources = seed_sources(seed, function, program.evaluator, worker)
+            if sources <= {"constant", "setting"}:
+                yield Report(
+                    function,
+                    call.at,
+                    f"`{short(name)}` gives all workers the same seed, so they draw the same random numbers, and again in every "
+                    "epoch: delete it, or use `torch.initial_seed() % 2**32`",
+                    help="delete the seeding: torch seeds `random`, `numpy` and itself differently in each worker and epoch",
+                    also=((loader.scope, loader.at),),
+                )
+            elif "other" not in sources:
+                yield from _same_each_epoch(program, loader, function, call.at, short(name))
+
+
+def _external(loader: Loader) -> list[str]:
+    return [getattr(value, "name", "") for value in loader.arg("worker_init_fn")]
+
+
+def _same_each_epoch(program: Program, loader: Loader, scope: Scope, at: At, name: str) -> Iterator[Report]:
+    """Seeded with the worker's number: workers that are started again draw what they drew before."""
+    persistent = loader.arg("persistent_workers")
+    if not all(isinstance(v, Absent) or (isinstance(v, Known) and not v.value) for v in persistent):
+        return
+    repeated = program.is_repeated(loader) or any(use.kind == "hook" for use in program.uses_of[loader])
+    yield Report(
+        scope,
+        at,
+        f"`{name}` seeds each worker with its number, and workers are started again in every epoch: each epoch repeats the same "
+        "random numbers. Delete it, or use `torch.initial_seed() % 2**32`",
+        help="delete the seeding: torch seeds `random`, `numpy` and itself differently in each worker and epoch",
+        confidence=None if repeated and loader.workers == "some" else "low",
+        also=((loader.scope, loader.at),),
+    )
+
+
+def _epoch_seeds(program: Program, loader: Loader) -> Iterator[Report]:
+    """``torch.manual_seed(0)`` in the epoch loop: the sampler shuffles by it, the same way each time."""
+    if not may_be(loader.arg("shuffle"), True) or any(
+        not only(loader.arg(name), None) and not all(isinstance(v, Absent) for v in loader.arg(name))
+        for name in ("sampler", "batch_sampler", "generator")
+    ):
+        return
+    for use in program.uses_of[loader]:
+        loops = program.consumption.epoch_loops(use, loader, sure=True) if use.kind == "for" else frozenset()
+        for call, name, seed in seeding(use.scope, program.evaluator):
+            block = use.scope.block_at(call.at)
+            around = [b for b in block.chain() if b.kind in ("for", "while")] if block is not None else []
+            # In an outer loop (over runs, or over settings) the same seed is meant.
+            if not around or _conditional(block.parent if block else None) or not loops <= {around[0]}:
+                continue
+            if around[0] in loops and name.startswith("torch.") and isinstance(seed, Const):
+                yield Report(
+                    use.scope,
+                    call.at,
+                    f"`{short(name)}` with a constant in the epoch loop makes every epoch shuffle the same way: seed once before "
+                    "the loop",
+                    also=((loader.scope, loader.at),),
+                )
+
+
+def _given(loader: Loader, name: str) -> bool:
+    return not all(
+        isinstance(v, Absent) or (isinstance(v, Known) and v.value is None) for v in loader.arg(name)
+    )
+
+
+RULE = Rule(
+    code="DLC401",
+    name="duplicated-worker-rng",
+    severity="error",
+    check=check,
+    page=__doc__ or "",
+    found=(
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Crops(Dataset):
+            def __init__(self, signals):
+                self.signals = signals
+                self.rng = np.random.default_rng()  # <- DLC401
+            def __getitem__(self, index):
+                rng = self.rng
+                signal = self.signals[index]
+                start = rng.integers(0, len(signal) - 100)
+                return signal[start:start + 100]
+
+        train_loader = DataLoader(Crops([]), num_workers=4, shuffle=True)
+        """,
+        """
+        # file: transforms.py
+        import random
+
+        class Flip:
+            def __init__(self, p, seed=None):
+                self.p = p
+                self.random = random.Random(seed)  # <- DLC401
+            def __call__(self, image):
+                if self.random.random() < self.p:
+                    return image[::-1]
+                return image
+        # file: data.py
+        from torch.utils.data import Dataset
+        from transforms import Flip
+
+        class Images(Dataset):
+            def __init__(self, images):
+                self.images = images
+                self.transform = Flip(0.5)
+            def __getitem__(self, index):
+                return self.transform(self.images[index])
+        """,
+        """
+        import numpy as np
+        import random
+        from torch.utils.data import DataLoader
+
+        SEED = 42
+
+        def seed_worker(worker_id):
+            np.random.seed(SEED)  # <- DLC401
+            random.seed(SEED)  # <- DLC401
+
+        def main(dataset, args):
+            return DataLoader(dataset, num_workers=args.workers, worker_init_fn=seed_worker)
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model, args):
+            init = lambda worker_id: np.random.seed(args.seed + worker_id)  # <- DLC401
+            train_loader = DataLoader(dataset, num_workers=4, worker_init_fn=init)
+            for epoch in range(10):
+                for batch in train_loader:
+                    model(batch).backward()
+        """,
+        """
+        import random
+        from torch.utils.data import Dataset
+
+        class Pairs(Dataset):
+            def __init__(self, items):
+                self.items = items
+            def __getitem__(self, index):
+                random.seed(1234)  # <- DLC401
+                return self.items[index], random.choice(self.items)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, shuffle=True)
+            for epoch in range(10):
+                torch.manual_seed(0)  # <- DLC401
+                for batch in loader:
+                    model(batch).backward()
+        """,
+    ),
+    clean=(
+        """
+        import numpy as np
+        import random
+        import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Crops(Dataset):
+            def __init__(self, signals):
+                order = random.Random(12345)
+                self.signals = order.sample(signals, len(signals))
+            def __getitem__(self, index):
+                start = np.random.randint(10)
+                return self.signals[index][start:]
+
+        def seed_worker(worker_id):
+            seed = torch.initial_seed() % 2**32
+            np.random.seed(seed)
+            random.seed(seed)
+
+        loader = DataLoader(Crops([]), num_workers=4, worker_init_fn=seed_worker)
+        """,
+        """
+        import numpy as np
+        import torch
+        from torch.utils.data import Dataset
+
+        class Lazy(Dataset):
+            def __init__(self, items):
+                self.items = items
+                self.rng = None
+            def __getitem__(self, index):
+                if self.rng is None:
+                    self.rng = np.random.default_rng(torch.initial_seed())
+                fixed = np.random.default_rng(index)
+                return self.items[index] + self.rng.random() + fixed.random()
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Noise(Dataset):
+            def __init__(self, items, seed):
+                self.items = items
+                self.rng = np.random.RandomState(seed)
+            def __getitem__(self, index):
+                return self.items[index] + self.rng.rand()
+
+        def main(items, model):
+            val_loader = DataLoader(Noise(items, 0), num_workers=4)
+            train_loader = DataLoader(Noise(items, 0), num_workers=0)
+        """,
+        """
+        import numpy as np
+        import random
+        import torch
+        from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+        class Noise(Dataset):
+            def __init__(self, items):
+                self.items = items
+                self.rng = np.random.RandomState(0)
+            def __getitem__(self, index):
+                return self.items[index] + self.rng.rand()
+
+        def init(worker_id):
+            info = get_worker_info()
+            info.dataset.rng = np.random.RandomState(info.seed % 2**32)
+
+        def main(items):
+            torch.manual_seed(0)
+            return DataLoader(Noise(items), num_workers=4, worker_init_fn=init)
+        """,
+        """
+        import random
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Paired(Dataset):
+            def __init__(self, items, transform):
+                self.items = items
+                self.transform = transform
+            def __getitem__(self, index):
+                seed = np.random.randint(2**31)
+                random.seed(seed)
+                image = self.transform(self.items[index])
+                random.seed(seed)
+                return image, self.transform(self.items[index])
+
+        def init(worker_id):
+            np.random.seed(np.random.get_state()[1][0] + worker_id)
+
+        loader = DataLoader(Paired([], None), num_workers=4, worker_init_fn=init)
+        """,
+    ),
+)

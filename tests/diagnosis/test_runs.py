@@ -1,0 +1,121 @@
+"""Real runs from end to end: small programs with one known fault each, on whatever machine this is."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pipelines import pipeline
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not Path("/proc/self/schedstat").exists(), reason="needs the kernel's run-queue clock"
+    ),
+]
+
+
+def run(name: str, folder: Path, source: str | None = None, exit_code: int = 0) -> dict[str, Any]:
+    """The report of a program under ``dlcheck run``."""
+    script = folder / f"{name.replace('-', '_')}.py"
+    script.write_text(source if source is not None else pipeline(name).source(), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "dlcheck",
+        "run",
+        "--quiet",
+        "--output",
+        str(folder / "rec"),
+        str(script),
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == exit_code, done.stderr
+    if not exit_code:
+        assert done.stdout.startswith("loop_s") and done.stderr == ""
+    value: dict[str, Any] = json.loads((folder / "rec" / "report.json").read_text(encoding="utf-8"))
+    for loader in value["loaders"]:
+        assert sum(loader["causes"].values()) == pytest.approx(loader["wait_s"], abs=1e-6)
+        assert loader["wait_s"] <= loader["wall_s"]
+    return value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sleep-in-fetch",
+        "cpu-in-fetch",
+        "collate-sleeps",
+        "restarted-workers",
+        "straggler",
+        "healthy",
+        "inline",
+        "slow-first-batch",
+        "slow-sampler",
+        "list-of-strings",
+        "spread-over-lines",
+    ],
+)
+def test_the_verdict_and_the_culprit(name: str, tmp_path: Path) -> None:
+    expected = pipeline(name)
+    loader = run(name, tmp_path)["loaders"][0]
+    assert loader["verdict"] in expected.verdicts, (loader["sentence"], loader["also"], loader["causes"])
+    if expected.also and os.getloadavg()[0] < 2 * (os.cpu_count() or 1):
+        assert set(expected.also) & set(loader["also"])
+    if expected.culprit:
+        assert expected.culprit in loader["culprits"][0]["function"]
+    if loader["verdict"] == "healthy":
+        assert loader["also"] == [] and [a["change"] for a in loader["advice"]] == [{}]
+
+
+@pytest.mark.parametrize("name", ["killed-worker", "raising-dataset"])
+def test_how_a_run_died(name: str, tmp_path: Path) -> None:
+    report = run(name, tmp_path, exit_code=1)
+    verdict = pipeline(name).verdicts[0]
+    assert report["loaders"][0]["verdict"] == verdict
+    assert [event["kind"] for event in report["events"]] == [verdict]
+    # Index 200 is in batch 25.
+    assert "batch 25" in report["events"][0]["detail"]
+
+
+def test_spawned_workers_are_seen_too(tmp_path: Path) -> None:
+    loader = run("spawned", tmp_path)["loaders"][0]
+    assert loader["batches"] == 120 and loader["settings"]["start_method"] == "spawn"
+    assert loader["culprits"][0]["function"].endswith("read")
+    assert loader["causes"]["startup"] > 0 and loader["causes"]["fetch-io"] > 0
+
+
+def test_of_two_loaders_the_bad_one_is_named(tmp_path: Path) -> None:
+    source = pipeline("sleep-in-fetch").source()
+    source = source.replace(
+        'print("loop_s"', 'train(DataLoader(Items(), 8, num_workers=1), 1, 0.02)\n    print("loop_s"'
+    )
+    loaders = run("two", tmp_path, source)["loaders"]
+    assert [loader["verdict"] for loader in loaders] == ["fetch-io", "healthy"]
+
+
+def test_a_prediction_comes_true(tmp_path: Path) -> None:
+    """Sleeping fetches do not depend on the machine's load: the measured speed-up lies within the
+    interval.
+    """
+    faulty = run("sleep-in-fetch", tmp_path)
+    changes = [p for p in faulty["loaders"][0]["predictions"] if p["change"] == {"num_workers": 4}]
+    assert changes, faulty["loaders"][0]["notes"]
+    times = []
+    for cured in (False, True):
+        script = tmp_path / f"plain_{cured}.py"
+        script.write_text(pipeline("sleep-in-fetch").source(cured=cured), encoding="utf-8")
+        runs = [
+            subprocess.run(
+                [sys.executable, str(script)], capture_output=True, text=True, timeout=100, check=True
+            )
+            for _ in range(2)
+        ]
+        times.append(min(float(done.stdout.split()[-1]) for done in runs))
+    measured = times[0] / times[1]
+    assert measured == pytest.approx(changes[0]["speedup"], rel=0.3)

@@ -1,0 +1,83 @@
+"""The simulation against closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dlcheck.diagnosis.loops import LoopEpoch, Work
+from dlcheck.diagnosis.simulation import Ground, Setup, simulate
+
+MS = 1_000_000
+GROUND = Ground(cores=8, host_cores=8, step_cores=0.0)
+
+
+def loop(batches: int, step_ms: float, **work_ms: float) -> LoopEpoch:
+    work = Work(
+        fetch_cpu=int(work_ms.get("cpu", 0) * MS),
+        fetch_off=int(work_ms.get("off", 0) * MS),
+        pin=int(work_ms.get("pin", 0) * MS),
+    )
+    return LoopEpoch((work,) * batches, (int(step_ms * MS),) * batches, 0, (0,) * batches)
+
+
+def wall_ms(epochs: list[LoopEpoch], setup: Setup, ground: Ground = GROUND) -> float:
+    return simulate(epochs, setup, ground).wall / MS
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 8])
+def test_blocked_loading_scales_with_workers_until_the_step_is_the_limit(workers: int) -> None:
+    batches, service, step = 240, 40.0, 11.0
+    expected = batches * max(step, service / workers)
+    found = wall_ms([loop(batches, step, off=service)], Setup(workers))
+    assert found == pytest.approx(expected, abs=2 * service + step)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 4])
+def test_loading_on_the_cpu_scales_with_cores_only(cores: int) -> None:
+    ground = Ground(cores=cores, host_cores=cores, step_cores=0.0)
+    found = wall_ms([loop(200, 0, cpu=10)], Setup(4), ground)
+    assert found == pytest.approx(200 * 10 / cores, rel=0.05)
+
+
+def test_other_programs_take_their_share_of_the_cores() -> None:
+    alone = Ground(cores=2, host_cores=2, step_cores=0.0)
+    shared = replace(alone, others=2.0)
+    epochs = [loop(200, 0, cpu=10)]
+    assert wall_ms(epochs, Setup(2), shared) == pytest.approx(2 * wall_ms(epochs, Setup(2), alone), rel=0.02)
+    # What only waits for a disk does not notice.
+    assert wall_ms([loop(200, 0, off=10)], Setup(2), shared) == pytest.approx(1000, rel=0.03)
+
+
+def test_inline_loading_is_a_sum() -> None:
+    assert wall_ms([loop(50, 7, cpu=2, off=3)], Setup(0)) == pytest.approx(50 * 12)
+
+
+def test_a_straggler_holds_up_the_order_and_no_longer_without_it() -> None:
+    quick, slow = Work(0, 10 * MS), Work(0, 400 * MS)
+    works = tuple(slow if idx % 20 == 5 else quick for idx in range(200))
+    epoch = LoopEpoch(works, (10 * MS,) * 200, 0, (0,) * 200)
+    ordered, free = (wall_ms([epoch], Setup(4, in_order=flag)) for flag in (True, False))
+    # 3 quick batches per worker are ready or under way when the slow one begins: the rest of it is waited
+    # for.
+    assert ordered == pytest.approx(200 * 10 + 10 * (400 - 4 * 10), rel=0.15)
+    assert free == pytest.approx(200 * 10, rel=0.15)
+
+
+def test_persistent_workers_are_started_once() -> None:
+    ground = replace(GROUND, start=50.0 * MS, ready=100.0 * MS, shutdown=20.0 * MS)
+    epochs = [loop(10, 10, off=1)] * 5
+    saved = wall_ms(epochs, Setup(2), ground) - wall_ms(epochs, Setup(2, persistent=True), ground)
+    assert saved == pytest.approx(4 * (2 * 50 + 100 + 20), rel=0.1)
+
+
+def test_the_pin_memory_thread_is_one_for_all_workers() -> None:
+    assert wall_ms([loop(100, 0, off=10, pin=20)], Setup(4, pinning=True)) == pytest.approx(2000, rel=0.05)
+
+
+def test_more_prefetching_evens_out_bursts() -> None:
+    works = tuple(Work(0, (60 if idx % 8 < 2 else 5) * MS) for idx in range(160))
+    epoch = LoopEpoch(works, (20 * MS,) * 160, 0, (0,) * 160)
+    waits = [simulate([epoch], Setup(1, prefetch_factor=f), GROUND).wait for f in (1, 2, 8)]
+    assert waits[0] > waits[1] > waits[2]
