@@ -8,29 +8,63 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
+from libcst.codemod import CodemodContext
+from libcst.codemod.visitors import AddImportsVisitor, ImportItem
+from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
-from dlcheck.lint.fix import Edit, Fix, RemoveArgument, SetArgument
+from dlcheck.facts.model import At
+from dlcheck.lint.fix import (
+    AddImport,
+    Edit,
+    Fix,
+    Guard,
+    Insert,
+    InsertInBody,
+    Move,
+    RemoveArgument,
+    Replace,
+    SetArgument,
+)
+
+# (line, column, end line, end column), columns in characters.
+_Key = tuple[int, int, int, int]
+_Body = Sequence[cst.BaseStatement]
+_Compound = TypeVar("_Compound", cst.For, cst.While, cst.FunctionDef, cst.ClassDef)
 
 
-def apply_fixes(source: bytes, fixes: Iterable[Fix]) -> bytes:
-    """The source with the fixes carried out; fixes that touch a call that an earlier one changed are all applied to it.
+def apply_fixes(source: bytes, fixes: Iterable[Fix]) -> tuple[bytes, tuple[Fix, ...]]:
+    """The source with the fixes carried out, and those that were: one whose edits find no place is left out as a whole.
 
     Raises ``ValueError`` where the source, or what comes of it, cannot be parsed; the source is then to be left alone.
     """
+    fixes = list(fixes)
     try:
-        module = cst.parse_module(source)
-        wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
-        changer = _Changer([edit for fix in fixes for edit in fix.edits], source)
-        changed = wrapper.visit(changer).bytes
+        while True:
+            changed, misplaced = _apply(source, fixes)
+            if not misplaced:
+                break
+            fixes = [fix for fix in fixes if not misplaced & set(map(id, fix.edits))]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(changed)
-    except (cst.ParserSyntaxError, SyntaxError, RecursionError) as error:
+    except (cst.ParserSyntaxError, cst.CSTValidationError, SyntaxError, RecursionError) as error:
         raise ValueError(f"cannot be edited: {error}") from error
-    return changed
+    return changed, tuple(fixes)
+
+
+def _apply(source: bytes, fixes: Sequence[Fix]) -> tuple[bytes, set[int]]:
+    """The changed source, and the ids of the edits that found no place."""
+    edits = [edit for fix in fixes for edit in fix.edits]
+    module = cst.parse_module(source)
+    changer = _Changer(edits, source, module.config_for_parsing)
+    changed = MetadataWrapper(module, unsafe_skip_copy=True).visit(changer)
+    imports = [ImportItem(edit.module, edit.name) for edit in edits if isinstance(edit, AddImport)]
+    if imports:
+        changed = AddImportsVisitor(CodemodContext(), imports).transform_module(changed)
+    return changed.bytes, changer.misplaced()
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -49,29 +83,182 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 class _Changer(cst.CSTTransformer):
-    """Applies edits to the calls that stand at their places."""
+    """Applies edits to the nodes that stand at their places."""
 
     METADATA_DEPENDENCIES = (PositionProvider,)
 
-    def __init__(self, edits: Sequence[Edit], source: bytes) -> None:
+    def __init__(self, edits: Sequence[Edit], source: bytes, config: cst.PartialParserConfig) -> None:
         super().__init__()
-        lines = source.splitlines(keepends=True)
-        self._edits: dict[tuple[int, int, int, int], list[Edit]] = {}
+        self._lines = source.splitlines(keepends=True)
+        self._config = config
+        self._edits = edits
+        self._done: set[int] = set()
+        self._exact: dict[_Key, list[SetArgument | RemoveArgument | Replace]] = {}
         for edit in edits:
-            start, end = edit.call[:2], edit.call[2:]
-            key = (start[0], _characters(lines, *start), end[0], _characters(lines, *end))
-            self._edits.setdefault(key, []).append(edit)
+            if isinstance(edit, SetArgument | RemoveArgument):
+                self._exact.setdefault(self._key(edit.call), []).append(edit)
+            elif isinstance(edit, Replace):
+                self._exact.setdefault(self._key(edit.at), []).append(edit)
+        self._moved: dict[int, cst.BaseStatement] = {}
 
-    def leave_Call(self, original_node: cst.Call, updated_node: cst.Call) -> cst.BaseExpression:
-        where = self.get_metadata(PositionProvider, original_node)
-        key = (where.start.line, where.start.column, where.end.line, where.end.column)
-        for edit in self._edits.get(key, ()):
+    def misplaced(self) -> set[int]:
+        """The edits that found no place."""
+        return {id(e) for e in self._edits if not isinstance(e, AddImport)} - self._done
+
+    def on_leave(  # type: ignore[override]
+        self, original_node: cst.CSTNode, updated_node: cst.CSTNode
+    ) -> cst.CSTNode | cst.RemovalSentinel | cst.FlattenSentinel[cst.CSTNode]:
+        node = super().on_leave(original_node, updated_node)
+        if self._exact and isinstance(node, cst.BaseExpression):
+            for edit in self._exact.get(self._place(original_node), ()):
+                if isinstance(edit, Replace):
+                    node = cst.parse_expression(edit.code, self._config)
+                elif not isinstance(node, cst.Call):
+                    continue
+                elif isinstance(edit, SetArgument):
+                    node = _set(node, edit.name, edit.value)
+                else:
+                    node = _remove(node, edit.name)
+                self._done.add(id(edit))
+        return node
+
+    def leave_For(self, original_node: cst.For, updated_node: cst.For) -> cst.For:
+        return self._in_body(original_node, updated_node)
+
+    def leave_While(self, original_node: cst.While, updated_node: cst.While) -> cst.While:
+        return self._in_body(original_node, updated_node)
+
+    def leave_FunctionDef(
+        self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef
+    ) -> cst.FunctionDef:
+        return self._in_body(original_node, updated_node)
+
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:
+        return self._in_body(original_node, updated_node)
+
+    def leave_IndentedBlock(
+        self, original_node: cst.IndentedBlock, updated_node: cst.IndentedBlock
+    ) -> cst.IndentedBlock:
+        body = self._statements(original_node.body, updated_node.body, top=False)
+        return updated_node if body is None else updated_node.with_changes(body=body)
+
+    def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
+        body = self._statements(original_node.body, updated_node.body, top=True)
+        return updated_node if body is None else updated_node.with_changes(body=body)
+
+    def _in_body(self, original: _Compound, updated: _Compound) -> _Compound:
+        for edit in self._edits:
+            if isinstance(edit, InsertInBody) and self._key(edit.at)[:2] == self._place(original)[:2]:
+                if not isinstance(updated.body, cst.IndentedBlock):
+                    continue
+                body = list(updated.body.body)
+                at = len(body) if edit.where == "last" else _after_docstring(body)
+                body[at:at] = self._parse(edit.code)
+                updated = updated.with_changes(body=updated.body.with_changes(body=body))
+                self._done.add(id(edit))
+        return updated
+
+    def _statements(
+        self, original: Sequence[cst.BaseStatement], updated: _Body, top: bool
+    ) -> list[cst.BaseStatement] | None:
+        """A block's statements with those inserted, taken out and guarded that lie in it; None where nothing changes."""
+        wanted = [e for e in self._edits if isinstance(e, Insert | Move | Guard) and id(e) not in self._done]
+        if not wanted or len(original) != len(updated):
+            return None
+        before: dict[int, list[cst.BaseStatement]] = {}
+        after: dict[int, list[cst.BaseStatement]] = {}
+        taken: set[int] = set()
+        guard: tuple[int, int] | None = None
+        spans = [self._place(node) for node in original]
+        for edit in wanted:
             match edit:
-                case SetArgument(_, name, value):
-                    updated_node = _set(updated_node, name, value)
-                case RemoveArgument(_, name):
-                    updated_node = _remove(updated_node, name)
-        return updated_node
+                case Insert(at, code, where) if top or where != "top":
+                    number = _holding(spans, self._key(at))
+                    if number is not None:
+                        (after if where == "after" else before).setdefault(number, []).extend(
+                            self._parse(code)
+                        )
+                        self._done.add(id(edit))
+                case Move(at, loop):
+                    number = _holding(spans, self._key(at))
+                    if number is not None and id(edit) not in self._moved:
+                        self._moved[id(edit)] = updated[number]
+                        taken.add(number)
+                    elif id(edit) in self._moved:
+                        number = _holding(spans, self._key(loop))
+                        if number is not None and spans[number][:2] == self._key(loop)[:2]:
+                            before.setdefault(number, []).append(self._moved[id(edit)])
+                            self._done.add(id(edit))
+                case Guard(first, last) if top:
+                    start, end = _holding(spans, self._key(first)), _holding(spans, self._key(last))
+                    if start is not None and end is not None and start <= end:
+                        guard = (start, end)
+                        self._done.add(id(edit))
+        if not before and not after and not taken and guard is None:
+            return None
+        out: list[cst.BaseStatement] = []
+        guarded: list[cst.BaseStatement] = []
+        for number, node in enumerate(updated):
+            inside = guard is not None and guard[0] <= number <= guard[1]
+            into = guarded if inside else out
+            into += before.get(number, [])
+            if number not in taken:
+                into.append(node)
+            into += after.get(number, [])
+            if guard is not None and number == guard[1]:
+                out.append(_under_guard(guarded))
+        return out
+
+    def _parse(self, code: str) -> list[cst.BaseStatement]:
+        module = cst.parse_module(code, self._config)
+        first, *rest = module.body
+        return [first.with_changes(leading_lines=[*module.header, *_leading(first)]), *rest]
+
+    def _place(self, node: cst.CSTNode) -> _Key:
+        where = self.get_metadata(PositionProvider, node)
+        assert isinstance(where, CodeRange)
+        return (where.start.line, where.start.column, where.end.line, where.end.column)
+
+    def _key(self, at: At) -> _Key:
+        return (
+            at[0],
+            _characters(self._lines, at[0], at[1]),
+            at[2],
+            _characters(self._lines, at[2], at[3]),
+        )
+
+
+def _holding(spans: Sequence[_Key], key: _Key) -> int | None:
+    """The number of the statement that a place starts in."""
+    for number, span in enumerate(spans):
+        if span[:2] <= key[:2] < span[2:]:
+            return number
+    return None
+
+
+def _after_docstring(body: Sequence[cst.BaseStatement]) -> int:
+    match body:
+        case [cst.SimpleStatementLine(body=[cst.Expr(value=cst.SimpleString())]), *_]:
+            return 1
+    return 0
+
+
+def _leading(node: cst.BaseStatement) -> Sequence[cst.EmptyLine]:
+    lines: Sequence[cst.EmptyLine] = getattr(node, "leading_lines", ())
+    return lines
+
+
+def _under_guard(body: Sequence[cst.BaseStatement]) -> cst.BaseStatement:
+    guard = cst.parse_statement('if __name__ == "__main__":\n    pass\n')
+    assert isinstance(guard, cst.If)
+    first = body[0]
+    lines = _leading(first)
+    blank = [line for line in lines if line.comment is None]
+    kept = [line for line in lines if line.comment is not None]
+    return guard.with_changes(
+        leading_lines=blank[:2],
+        body=cst.IndentedBlock([first.with_changes(leading_lines=kept), *body[1:]]),
+    )
 
 
 def _characters(lines: Sequence[bytes], line: int, offset: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from dlcheck.facts.model import At
 
@@ -25,7 +25,62 @@ class RemoveArgument:
     name: str
 
 
-Edit: TypeAlias = SetArgument | RemoveArgument
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Put the expression ``code`` in the place of the expression at ``at``."""
+
+    at: At
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Put the statements ``code`` before or after the statement that ``at`` lies in, the innermost one, or before the
+    module-level one (``top``).
+    """
+
+    at: At
+    code: str
+    where: Literal["before", "after", "top"]
+
+
+@dataclass(frozen=True, slots=True)
+class InsertInBody:
+    """Put the statements ``code`` first (after a docstring) or last in the body of the loop, function or class at ``at``.
+
+    ``at`` is the place of the whole statement; that of a function or class without its decorators.
+    """
+
+    at: At
+    code: str
+    where: Literal["first", "last"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Take the statement that ``at`` lies in from its place, and put it before the loop at ``before``."""
+
+    at: At
+    before: At
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Put the module-level statements from ``first`` to ``last`` under ``if __name__ == "__main__":``."""
+
+    first: At
+    last: At
+
+
+@dataclass(frozen=True, slots=True)
+class AddImport:
+    """Import ``module``, or ``name`` from it, unless the file does."""
+
+    module: str
+    name: str | None = None
+
+
+Edit: TypeAlias = SetArgument | RemoveArgument | Replace | Insert | InsertInBody | Move | Guard | AddImport
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def _fix_file(
 
     before = result.sources[file]
     try:
-        after = apply_fixes(before, [f.fix for f in findings if f.fix is not None])
+        after, done = apply_fixes(before, [f.fix for f in findings if f.fix is not None])
     except ValueError as error:
         problems[file] = str(error)
         return 0
@@ -67,7 +67,7 @@ def _fix_file(
         problems[file] = "a fix could not be placed"
         return 0
     changes[file] = (changes[file][0] if file in changes else before, after)
-    return len(findings)
+    return len(done)
 
 
 def unified_diff(changes: dict[str, tuple[bytes, bytes]], shown: Callable[[str], str]) -> str:
