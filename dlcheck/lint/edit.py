@@ -212,7 +212,8 @@ class _Changer(cst.CSTTransformer):
     def _parse(self, code: str) -> list[cst.BaseStatement]:
         module = cst.parse_module(code, self._config)
         first, *rest = module.body
-        return [first.with_changes(leading_lines=[*module.header, *_leading(first)]), *rest]
+        lines = [line.with_changes(indent=line.comment is not None) for line in module.header]
+        return [first.with_changes(leading_lines=[*lines, *_leading(first)]), *rest]
 
     def _place(self, node: cst.CSTNode) -> _Key:
         where = self.get_metadata(PositionProvider, node)
