@@ -16,7 +16,8 @@ depend on the loop (folds, shards, a curriculum); a loader that an inner loop co
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Expr, Name, dotted
+from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, dotted
+from dlcheck.lint.fix import Fix, Move
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.evaluate import Arguments
 from dlcheck.program.loaders import Loader
@@ -43,6 +44,7 @@ def check(program: Program) -> Iterator[Report]:
                 "started, and its queue filled, from nothing each time",
                 help="build the loader once, before the loop, and hand it in",
                 confidence="high" if loader.workers == "some" else "medium",
+                fix=_hoist(loader),
             )
 
 
@@ -82,6 +84,30 @@ def _first_batches(program: Program, use: Use) -> Iterator[Report]:
 
 def _arguments(loader: Loader) -> tuple[Expr, ...]:
     return (*loader.call.args, *(value for _, value in loader.call.keywords))
+
+
+def _hoist(loader: Loader) -> Fix | None:
+    """Build it before the loops, where it is a plain assignment of the loop's body that needs nothing from the loop."""
+    block, statement = loader.site.block, loader.site.statement
+    loops = [b for b in block.chain() if b.kind in ("for", "while")] if block is not None else []
+    if not loops or block is not loops[0] or len(loops) != len(list(loops[0].chain())):
+        return None
+    if not (isinstance(statement, Assign) and statement.value is loader.call):
+        return None
+    match statement.targets:
+        case (Name(name, _),) if len(loader.scope.bindings[name]) == 1:
+            parts = [part for expr in _arguments(loader) for part in walk(expr)]
+            bound = {
+                other
+                for other, bindings in loader.scope.bindings.items()
+                if any(b.block is not None and loops[-1] in b.block.chain() for b in bindings)
+            }
+            if any(isinstance(p, Call) or (isinstance(p, Name) and p.id in bound) for p in parts):
+                return None
+            return Fix(
+                "build the loader before the loop", (Move(statement.at, loops[-1].node.at),), safe=True
+            )
+    return None
 
 
 def _rebuilt(
