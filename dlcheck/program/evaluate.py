@@ -8,7 +8,7 @@ It never runs anything.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from dlcheck.facts.model import (
@@ -79,8 +79,11 @@ class Evaluator:
         self._calls_by_name: dict[str, list[CallSite]] = {}
         self._indexed: set[str] = set()
         self._callers: dict[int, tuple[int, list[tuple[CallSite, int]]]] = {}
-        self._subclasses: tuple[int, dict[int, list[Scope]]] = (-1, {})
+        self._subclasses: dict[int, list[Scope]] = {}
+        self._searched: set[str] = set()
+        self._asked: dict[str, list[Scope]] = {}
         self._lineage: dict[int, tuple[Value, ...]] = {}
+        self._arguments: dict[int, Arguments] = {}
         self.parser_arguments: list[tuple[CallSite, tuple[str, ...]]] = []
 
     # -- entry ----------------------------------------------------------------------------------------------------
@@ -284,7 +287,11 @@ class Evaluator:
         callers = self.callers(scope)
         out: list[Values] = []
         for site, skipped in callers:
-            arguments = Arguments(self, site.call, site.scope)
+            arguments = self._arguments.get(id(site))
+            if arguments is None:
+                arguments = Arguments(self, site.call, site.scope)
+                if all(key is not None for key, _ in site.call.keywords):
+                    self._arguments[id(site)] = arguments
             if param.kind == "kwargs":
                 named = {p.name for p in scope.params}
                 out.append((arguments.rest(named),))
@@ -357,8 +364,7 @@ class Evaluator:
             self._indexed.add(module.path)
             for scope in module.scope.descend():
                 for site in scope.calls:
-                    func = site.call.func
-                    name = func.attr if isinstance(func, Attr) else func.id if isinstance(func, Name) else ""
+                    name = _last_name(site.call.func)
                     if name:
                         self._calls_by_name.setdefault(name, []).append(site)
                     if name == "add_argument":
@@ -372,6 +378,7 @@ class Evaluator:
     def calls_named(self, name: str) -> list[CallSite]:
         """Every call in the files read so far whose callee's last name is this one."""
         self._index()
+        self._asked.setdefault(name, [])
         return self._calls_by_name.get(name, [])
 
     def callers(self, scope: Scope) -> list[tuple[CallSite, int]]:
@@ -389,6 +396,7 @@ class Evaluator:
         out: list[tuple[CallSite, int]] = []
         self._callers[id(scope)] = (len(self._indexed), out)
         for name in dict.fromkeys(names):
+            self._asked.setdefault(name, []).append(scope)
             for site in self._calls_by_name.get(name, []):
                 for value in self.values(site.call.func, site.scope):
                     if isinstance(value, Ref) and self._reaches(value, scope):
@@ -411,16 +419,40 @@ class Evaluator:
 
     def subclasses(self, cls: Scope) -> list[Scope]:
         """The classes in the files read so far that derive from a class of the project."""
-        if self._subclasses[0] != self.project.count:
-            table: dict[int, list[Scope]] = {}
-            self._subclasses = (self.project.count, table)
-            for module in self.project.loaded:
+        self._asked.setdefault(cls.name, []).append(cls)
+        for module in self.project.loaded if len(self._searched) != self.project.count else ():
+            if module.path not in self._searched:
+                self._searched.add(module.path)
                 for scope in module.scope.descend():
                     if scope.kind == "class" and scope.node.bases:
                         for value in self.lineage(scope)[1:]:
                             if isinstance(value, Ref):
-                                table.setdefault(id(value.scope), []).append(scope)
-        return self._subclasses[1].get(id(cls), [])
+                                self._subclasses.setdefault(id(value.scope), []).append(scope)
+        return self._subclasses.get(id(cls), [])
+
+    def settled(self, modules: Iterable[Module]) -> bool:
+        """Whether nothing that was answered so far changes with these modules, which were read meanwhile.
+
+        They may call what callers were asked for, derive from what subclasses were asked for, or define options.
+        """
+        scopes = [scope for module in modules for scope in module.scope.descend()]
+        return not any(self._is_derived(scope) or any(map(self._is_caller, scope.calls)) for scope in scopes)
+
+    def _is_derived(self, scope: Scope) -> bool:
+        if scope.kind != "class" or not any(_last_name(base) in self._asked for base in scope.node.bases):
+            return False
+        asked = (cls for base in scope.node.bases for cls in self._asked.get(_last_name(base), ()))
+        return bool({Ref(cls) for cls in asked} & set(self.lineage(scope)))
+
+    def _is_caller(self, site: CallSite) -> bool:
+        name = _last_name(site.call.func)
+        if name == "add_argument":
+            return True
+        asked = self._asked.get(name)
+        if asked is None:
+            return False
+        values = self.values(site.call.func, site.scope)
+        return not asked or any(isinstance(v, Ref) and self._reaches(v, s) for v in values for s in asked)
 
     # -- classes --------------------------------------------------------------------------------------------------
 
@@ -809,6 +841,12 @@ class Arguments:
                 self.starred = True
             elif not self.starred:
                 self.positional.append((argument, scope))
+        if all(key is not None for key, _ in keywords):
+            entries = dict(self.table.entries)
+            for key, value in keywords:
+                entries[key] = (Entry(value, scope, True),)
+            self.table = Table(entries, self.table.open, self.table.loose)
+            return
         for key, value in keywords:
             if key is not None:
                 self.table = _with(self.table, key, Entry(value, scope, True))
@@ -855,3 +893,9 @@ _STAR_NAMES: dict[str, frozenset[str]] = {
     "torch": frozenset(["Tensor", "tensor", "load", "device", "no_grad"]),
 }
 _BUILTINS = frozenset(dir(builtins))
+
+
+def _last_name(expr: Expr) -> str:
+    if isinstance(expr, Sub):
+        expr = expr.base
+    return expr.attr if isinstance(expr, Attr) else expr.id if isinstance(expr, Name) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -245,16 +246,10 @@ def unwrap(value: Value, evaluator: Evaluator, depth: int = 0) -> Values:
     return (value,)
 
 
-def find_loaders(evaluator: Evaluator, scopes: list[Scope]) -> list[Loader]:
+def find_loaders(evaluator: Evaluator, scopes: Iterable[Scope]) -> list[Loader]:
     """Every place in these scopes where a loader is built, in order of place."""
-    out: list[Loader] = []
-    for scope in scopes:
-        for site in scope.calls:
-            if _could_build(site):
-                loader = _loader(evaluator, site)
-                if loader is not None:
-                    out.append(loader)
-    return out
+    found = (_loader(evaluator, site) for scope in scopes for site in scope.calls if _could_build(site))
+    return [loader for loader in found if loader is not None]
 
 
 def _could_build(site: CallSite) -> bool:

@@ -69,11 +69,8 @@ class Program:
     def _link(self) -> None:
         """Read the files that loaders reach, until no more are reached; then find loaders, uses and datasets."""
         for _ in range(4):
-            before = len(self.project.loaded)
-            self.loaders = tuple(find_loaders(self.evaluator, self.scopes()))
-            self.consumption = Consumption(self.evaluator, self.loaders)
-            self._follow_loaders()
-            if len(self.project.loaded) == before:
+            new = self._read_on()
+            if self.evaluator.settled(new):
                 break
             self.evaluator = Evaluator(self.project)
         self.consumption.find(self.scopes())
@@ -82,12 +79,27 @@ class Program:
             for loader in use.loaders:
                 self.uses_of[loader].append(use)
 
-    def _follow_loaders(self) -> None:
-        for scope in self.scopes():
-            for site in scope.calls:
-                arguments = (*site.call.args, *(v for _, v in site.call.keywords))
-                if any(_looks_like_data(a) and self.consumption.holds_loader(a, scope) for a in arguments):
-                    self.evaluator.values(site.call.func, scope)
+    def _read_on(self) -> list[Module]:
+        """Read the files of the functions that are handed loaders, of what these hand them on to, and so on."""
+        known = set(self.project.loaded)
+        found: dict[Module, list[Loader]] = {}
+        while new := [module for module in self.project.loaded if module not in found]:
+            for module in new:
+                found[module] = find_loaders(self.evaluator, module.scope.descend())
+            read = [module for module in self.project.loaded if module in found]
+            self.loaders = tuple(loader for module in read for loader in found[module])
+            self.consumption = Consumption(self.evaluator, self.loaders)
+            # Files read before may hold what the new loaders give.
+            for module in read if any(found[module] for module in new) else new:
+                for scope in module.scope.descend():
+                    self._follow_loaders(scope)
+        return [module for module in self.project.loaded if module not in known]
+
+    def _follow_loaders(self, scope: Scope) -> None:
+        for site in scope.calls:
+            arguments = (*site.call.args, *(v for _, v in site.call.keywords))
+            if any(_looks_like_data(a) and self.consumption.holds_loader(a, scope) for a in arguments):
+                self.evaluator.values(site.call.func, scope)
 
     def scopes(self) -> list[Scope]:
         """Every scope of the files read so far, in order of path and place."""
