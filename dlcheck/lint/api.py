@@ -8,15 +8,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcheck.facts.prefilter import imports, may_build_loader, mentions_data_loading, names_that_load
-from dlcheck.lint.discovery import given_files, project_files, project_root
+from dlcheck.lint.discovery import Walk, given_files, project_files, project_root
 from dlcheck.lint.finding import Finding
 
 if TYPE_CHECKING:
     from dlcheck.facts.model import FileFacts
+    from dlcheck.lint.rule import Rule
 
 
 # Files with nothing to report are parsed all the same, to say which are broken, while that costs no time to speak of.
 _MOST_BYTES_TO_PARSE_ANYWAY = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of each project: the rules, what is reported, and which files are passed over."""
+
+    select: tuple[str, ...]
+    ignore: tuple[str, ...]
+    low_confidence: bool
+    own_rules: tuple[Rule, ...]
+    walk: Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +82,30 @@ def check_paths(
     ignore: tuple[str, ...] = (),
     low_confidence: bool = False,
     overlay: Mapping[str, bytes] | None = None,
+    walk: Walk | None = None,
+    own_rules: tuple[Rule, ...] = (),
 ) -> CheckResult:
     """Check files, and the Python files below folders.
 
     Evidence is sought in the whole project around them (``root``, or the nearest folder above with a marker such as
     ``pyproject.toml``); findings are reported for the given files alone. ``select`` and ``ignore`` hold codes or
     prefixes of codes. Findings of low confidence are left out unless asked for. ``overlay`` holds the content of files (by
-    absolute path) that is to be checked in place of what is on disk. Nothing that is read is ever run.
+    absolute path) that is to be checked in place of what is on disk. ``walk`` says what is passed over, ``own_rules`` are
+    asked beside dlcheck's. Nothing that is read is ever run.
     """
+    walk = walk or Walk()
+    asked = Asked(select, ignore, low_confidence, own_rules, walk)
     groups: dict[tuple[Path, bool], dict[Path, None]] = {}
     for path in paths:
         path = Path(path).absolute()
         place = (root.absolute(), True) if root is not None else project_root(path)
-        groups.setdefault(place, {}).update(dict.fromkeys(given_files([path])))
+        groups.setdefault(place, {}).update(dict.fromkeys(given_files([path], walk)))
     findings: list[Finding] = []
     errors: list[FileError] = []
     sources: dict[str, bytes] = {}
     count = 0
     for (home, marked), files in sorted(groups.items()):
-        result = _check_project(home, marked, list(files), (select, ignore, low_confidence), overlay or {})
+        result = _check_project(home, marked, list(files), asked, overlay or {})
         findings += result.findings
         errors += result.errors
         sources |= result.sources
@@ -119,7 +136,7 @@ def _check_project(
     root: Path,
     marked: bool,
     files: list[Path],
-    choice: tuple[tuple[str, ...], tuple[str, ...], bool],
+    asked: Asked,
     overlay: Mapping[str, bytes],
 ) -> CheckResult:
     read = _Sources(root, overlay)
@@ -135,10 +152,12 @@ def _check_project(
     from dlcheck.lint.engine import run_rules
 
     everything = {
-        name for name in (_relative(p, root) for p in project_files(root, marked, files)) if name is not None
+        name
+        for name in (_relative(p, root) for p in project_files(root, marked, files, asked.walk))
+        if name is not None
     }
     everything |= given
-    return run_rules(root, read, given, everything, _seeds(everything, read), errors, choice)
+    return run_rules(root, read, given, everything, _seeds(everything, read), errors, asked)
 
 
 def _seeds(everything: set[str], read: _Sources) -> list[str]:

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from dlcheck.facts.model import At, FileFacts
 from dlcheck.facts.parse import parse
-from dlcheck.lint.api import CheckResult, FileError
+from dlcheck.lint.api import Asked, CheckResult, FileError
 from dlcheck.lint.finding import Finding, Place
 from dlcheck.lint.registry import all_rules
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.program import Program, place_lines
 from dlcheck.program.project import Project
-
-Choice = tuple[tuple[str, ...], tuple[str, ...], bool]
 
 
 def run_rules(
@@ -24,7 +22,7 @@ def run_rules(
     everything: set[str],
     seeds: list[str],
     errors: list[FileError],
-    choice: Choice,
+    asked: Asked,
 ) -> CheckResult:
     """Link the project and ask every chosen rule; ``given`` are the files to report on."""
     problems = list(errors)
@@ -45,14 +43,14 @@ def run_rules(
         project.module(name)
     program = Program(project)
     findings: dict[tuple[str, Place], Finding] = {}
-    for rule in all_rules():
-        if not chosen(rule.code, choice[0], choice[1]):
+    for rule in (*all_rules(), *asked.own_rules):
+        if not chosen(rule.code, asked.select, asked.ignore):
             continue
         for report in rule.check(program):
             if report.scope.module.path not in given:
                 continue
             finding = _finding(rule, report, root, read)
-            if finding.confidence == "low" and not choice[2]:
+            if finding.confidence == "low" and not asked.low_confidence:
                 continue
             findings.setdefault((rule.code, finding.place), finding)
     sources = {f.place.file: read(_name(f, root)) for f in findings.values()}

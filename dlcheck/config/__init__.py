@@ -1,0 +1,1 @@
+"""Settings: from ``pyproject.toml``, ``dlcheck.toml`` and the command line to one plain value per folder."""

@@ -1,0 +1,53 @@
+"""Which settings hold where: those of the nearest settings file above a folder, and above all those of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlcheck.config.read import Layer, build, find_config, read_layers
+from dlcheck.config.settings import Settings
+
+
+class Resolver:
+    """Finds the settings of folders. ``config``: one file for all in place of the nearest; ``isolated``: no file at all.
+
+    ``overrides`` are the values of the command line, which count most.
+    """
+
+    def __init__(
+        self, overrides: Sequence[Layer] = (), *, config: Path | None = None, isolated: bool = False
+    ) -> None:
+        self._overrides = list(overrides)
+        self._config = config
+        self._isolated = isolated
+        self._by_folder: dict[Path, Settings] = {}
+        self._by_file: dict[Path | None, Settings] = {}
+
+    def settings(self, folder: Path) -> Settings:
+        """The settings for the files of a folder. Raises ``ConfigError``."""
+        if folder not in self._by_folder:
+            self._by_folder[folder] = self._resolve(folder)
+        return self._by_folder[folder]
+
+    def for_file(self, file: str) -> Settings:
+        """The settings for a file, by its absolute path."""
+        return self.settings(Path(file).parent)
+
+    def all_seen(self) -> list[Settings]:
+        """The settings that were found so far."""
+        return list(self._by_file.values())
+
+    def _resolve(self, folder: Path) -> Settings:
+        if self._config is not None or self._isolated:
+            return self._built(None if self._isolated else self._config, Path.cwd())
+        found = find_config(folder)
+        if found is None and folder.parent != folder:
+            return self.settings(folder.parent)
+        return self._built(found, folder)
+
+    def _built(self, file: Path | None, folder: Path) -> Settings:
+        if file not in self._by_file:
+            layers = read_layers(file) if file is not None else []
+            self._by_file[file] = build(folder, [*layers, *((None, layer) for layer in self._overrides)])
+        return self._by_file[file]

@@ -1,0 +1,49 @@
+"""Where a setting stands in a TOML file, for messages. The parser of the standard library does not say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def find_line(text: str, keys: Sequence[str], value: object = None) -> int:
+    """The line (from 1) of the key, or of ``value`` within its list or table. The last line where the key is not found.
+
+    Longer and longer beginnings of the file are parsed: the key stands in the lines that make it appear.
+    """
+    lines = text.splitlines()
+    start = 1
+    for end in range(1, len(lines) + 1):
+        try:
+            parsed = tomllib.loads("\n".join(lines[:end]))
+        except tomllib.TOMLDecodeError:
+            continue  # in the midst of a list or string of several lines
+        if _holds(parsed, keys):
+            return _line_of_value(lines, start, end, value)
+        start = end + 1
+    return max(1, len(lines))
+
+
+def _holds(parsed: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if not isinstance(parsed, dict) or key not in parsed:
+            return False
+        parsed = parsed[key]
+    return True
+
+
+def _line_of_value(lines: list[str], start: int, end: int, value: object) -> int:
+    if value is not None:
+        spellings = (json.dumps(value), f"'{value}'") if isinstance(value, str) else (str(value),)
+        for number in range(start, end + 1):
+            if any(spelling in lines[number - 1] for spelling in spellings):
+                return number
+    # Comments and empty lines above the key belong to the same beginning.
+    return next((n for n in range(start, end + 1) if lines[n - 1].split("#")[0].strip()), end)
