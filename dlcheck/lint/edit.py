@@ -18,6 +18,7 @@ from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 from dlcheck.facts.model import At
 from dlcheck.lint.fix import (
     AddImport,
+    ChangeComment,
     Edit,
     Fix,
     Guard,
@@ -99,6 +100,10 @@ class _Changer(cst.CSTTransformer):
                 self._exact.setdefault(self._key(edit.call), []).append(edit)
             elif isinstance(edit, Replace):
                 self._exact.setdefault(self._key(edit.at), []).append(edit)
+        self._comments: dict[int, list[ChangeComment]] = {}
+        for edit in edits:
+            if isinstance(edit, ChangeComment):
+                self._comments.setdefault(edit.line, []).append(edit)
         self._moved: dict[int, cst.BaseStatement] = {}
 
     def misplaced(self) -> set[int]:
@@ -145,6 +150,36 @@ class _Changer(cst.CSTTransformer):
     def leave_Module(self, original_node: cst.Module, updated_node: cst.Module) -> cst.Module:
         body = self._statements(original_node.body, updated_node.body, top=True)
         return updated_node if body is None else updated_node.with_changes(body=body)
+
+    def leave_TrailingWhitespace(
+        self, original_node: cst.TrailingWhitespace, updated_node: cst.TrailingWhitespace
+    ) -> cst.TrailingWhitespace:
+        text = self._comment(original_node.comment)
+        if text is None:
+            return updated_node
+        if text:
+            return updated_node.with_changes(comment=cst.Comment(text))
+        return updated_node.with_changes(comment=None, whitespace=cst.SimpleWhitespace(""))
+
+    def leave_EmptyLine(
+        self, original_node: cst.EmptyLine, updated_node: cst.EmptyLine
+    ) -> cst.EmptyLine | cst.RemovalSentinel:
+        text = self._comment(original_node.comment)
+        if text is None:
+            return updated_node
+        return updated_node.with_changes(comment=cst.Comment(text)) if text else cst.RemoveFromParent()
+
+    def _comment(self, comment: cst.Comment | None) -> str | None:
+        """What is to stand in place of a comment; ``None`` where nothing changes."""
+        if comment is None or not self._comments:
+            return None
+        edits = self._comments.get(self._place(comment)[0], ())
+        text = comment.value
+        for edit in edits:
+            if edit.old in text:
+                text = text.replace(edit.old, edit.new, 1)
+                self._done.add(id(edit))
+        return text.strip() if edits else None
 
     def _in_body(self, original: _Compound, updated: _Compound) -> _Compound:
         for edit in self._edits:

@@ -80,7 +80,20 @@ class AddImport:
     name: str | None = None
 
 
-Edit: TypeAlias = SetArgument | RemoveArgument | Replace | Insert | InsertInBody | Move | Guard | AddImport
+@dataclass(frozen=True, slots=True)
+class ChangeComment:
+    """Put ``new`` in the place of ``old`` in the comment of a line. A comment of which nothing is left goes, and so does its
+    line, if it held nothing else.
+    """
+
+    line: int
+    old: str
+    new: str
+
+
+Edit: TypeAlias = (
+    SetArgument | RemoveArgument | Replace | Insert | InsertInBody | Move | Guard | AddImport | ChangeComment
+)
 
 
 @dataclass(frozen=True, slots=True)
