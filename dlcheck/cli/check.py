@@ -42,6 +42,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--diff", action="store_true", help="show what --fix would change, and change nothing"
     )
     parser.add_argument(
+        "--no-cache", action="store_true", help="neither use nor write what earlier checks found out"
+    )
+    parser.add_argument(
         "--output-format", choices=("full", "concise", "json"), default="full", help="(default: %(default)s)"
     )
 
@@ -64,7 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     def check(overlay: dict[str, bytes]) -> CheckResult:
         low = arguments.low_confidence
-        return check_paths(paths, select=select, ignore=ignore, low_confidence=low, overlay=overlay)
+        return check_paths(
+            paths,
+            select=select,
+            ignore=ignore,
+            low_confidence=low,
+            overlay=overlay,
+            cached=not arguments.no_cache,
+        )
 
     if arguments.fix or arguments.diff:
         from dlcheck.lint.fixing import fix_all

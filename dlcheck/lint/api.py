@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcheck.facts.prefilter import imports, may_build_loader, mentions_data_loading, names_that_load
 from dlcheck.lint.discovery import Walk, given_files, project_files, project_root
 from dlcheck.lint.finding import Finding
+from dlcheck.lint.sources import Sources
 
 if TYPE_CHECKING:
-    from dlcheck.facts.model import FileFacts
+    from dlcheck.lint.cache import Cache
     from dlcheck.lint.rule import Rule
 
 
 # Files with nothing to report are parsed all the same, to say which are broken, while that costs no time to speak of.
 _MOST_BYTES_TO_PARSE_ANYWAY = 200_000
+# These say which Python and torch a project is for.
+_SETTINGS = ("pyproject.toml", "setup.cfg", "setup.py", "dlcheck.toml", ".dlcheck.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +54,6 @@ class CheckResult:
     sources: dict[str, bytes]
 
 
-class _Sources:
-    """The bytes of the files of one project, read once; paths relative to its root, with forward slashes."""
-
-    def __init__(self, root: Path, overlay: Mapping[str, bytes]) -> None:
-        self.root = root
-        self.overlay = overlay
-        self.errors: dict[str, str] = {}
-        self._read: dict[str, bytes] = {}
-
-    def __call__(self, relative: str) -> bytes:
-        if relative not in self._read:
-            path = self.root / relative
-            if str(path) in self.overlay:
-                self._read[relative] = self.overlay[str(path)]
-                return self._read[relative]
-            try:
-                self._read[relative] = path.read_bytes()
-            except OSError as error:
-                self.errors[relative] = error.strerror or type(error).__name__
-                self._read[relative] = b""
-        return self._read[relative]
-
-
 def check_paths(
     paths: Iterable[Path],
     root: Path | None = None,
@@ -84,6 +64,7 @@ def check_paths(
     overlay: Mapping[str, bytes] | None = None,
     walk: Walk | None = None,
     own_rules: tuple[Rule, ...] = (),
+    cached: bool = False,
 ) -> CheckResult:
     """Check files, and the Python files below folders.
 
@@ -91,7 +72,8 @@ def check_paths(
     ``pyproject.toml``); findings are reported for the given files alone. ``select`` and ``ignore`` hold codes or
     prefixes of codes. Findings of low confidence are left out unless asked for. ``overlay`` holds the content of files (by
     absolute path) that is to be checked in place of what is on disk. ``walk`` says what is passed over, ``own_rules`` are
-    asked beside dlcheck's. Nothing that is read is ever run.
+    asked beside dlcheck's. ``cached``: remember in the user's cache folder what was found out, and use what was found
+    out before. Nothing that is read is ever run.
     """
     walk = walk or Walk()
     asked = Asked(select, ignore, low_confidence, own_rules, walk)
@@ -105,7 +87,7 @@ def check_paths(
     sources: dict[str, bytes] = {}
     count = 0
     for (home, marked), files in sorted(groups.items()):
-        result = _check_project(home, marked, list(files), asked, overlay or {})
+        result = _check_project(home, marked, list(files), asked, overlay or {}, cached)
         findings += result.findings
         errors += result.errors
         sources |= result.sources
@@ -138,60 +120,55 @@ def _check_project(
     files: list[Path],
     asked: Asked,
     overlay: Mapping[str, bytes],
+    cached: bool,
 ) -> CheckResult:
-    read = _Sources(root, overlay)
+    cache = _cache(root) if cached else None
+    read = Sources(root, overlay, cache)
     given = {name for name in (_relative(path, root) for path in files) if name is not None}
-    relevant = {name for name in sorted(given) if mentions_data_loading(read(name))}
-    errors = [FileError(str(root / name), 1, 1, message) for name, message in sorted(read.errors.items())]
-    rest = given - relevant
-    if sum(len(read(name)) for name in rest) <= _MOST_BYTES_TO_PARSE_ANYWAY:
-        errors += [e for name in sorted(rest) for e in _syntax_error(root / name, read(name))]
-    if not relevant and not any(b"oader" in read(name) or b"Trainer" in read(name) for name in given):
-        return CheckResult((), tuple(errors), len(files), {})
+    if not any(read.summary(name).hints for name in given):
+        return CheckResult((), tuple(_errors(read, given)), len(files), {})
 
-    from dlcheck.lint.engine import run_rules
+    found = (_relative(path, root) for path in project_files(root, marked, files, asked.walk))
+    everything = given | {name for name in found if name is not None}
+    key = _key(read, given, everything, asked) if cache is not None and not overlay else None
+    result: CheckResult | None = None
+    if cache is not None and key is not None:
+        result = cache.result(key)
+    if result is None:
+        from dlcheck.lint.engine import run_rules
+        from dlcheck.lint.reach import starting_files
 
-    everything = {
-        name
-        for name in (_relative(p, root) for p in project_files(root, marked, files, asked.walk))
-        if name is not None
-    }
-    everything |= given
-    return run_rules(root, read, given, everything, _seeds(everything, read), errors, asked)
-
-
-def _seeds(everything: set[str], read: _Sources) -> list[str]:
-    """The files to start from: those that mention datasets or loaders, and those that import what builds loaders."""
-    from dlcheck.program.project import Project
-
-    seeds = {name for name in everything if mentions_data_loading(read(name))}
-    # What may hand out a loader, by file: names of its own, or names that it passes on.
-    giving = {name: names_that_load(read(name)) for name in seeds if may_build_loader(read(name))}
-    finder = Project(everything, _no_facts)
-    for _ in range(2):
-        wanted = {text for names in giving.values() for text in names}
-        stems = {_stem(name) for name in giving}
-        passed: dict[str, set[str]] = {}
-        for name in sorted(everything - seeds):
-            for module, bound in imports(read(name)):
-                taken = {text for text in bound if text in wanted or text == "*"}
-                if not taken and module.rpartition(".")[2] not in stems and not stems & set(bound):
-                    continue
-                if bound and not taken and not stems & set(bound):
-                    continue
-                if any(target in giving for target in finder.targets(module, bound, name)):
-                    passed.setdefault(name, set()).update(taken)
-        if not passed:
-            break
-        seeds |= passed.keys()
-        giving = passed
-    return sorted(seeds)
+        seeds = starting_files(given, everything, read.summary)
+        result = run_rules(read, given, everything, seeds, asked, cache)
+        result = replace(result, errors=(*_errors(read, given), *result.errors))
+        if cache is not None and key is not None:
+            cache.keep_result(key, result)
+    if cache is not None and not overlay:
+        cache.save(everything)
+    names = {_relative(Path(finding.place.file), root) or "" for finding in result.findings}
+    return replace(result, sources={str(root / name): read(name) for name in names})
 
 
-def _no_facts(path: str) -> FileFacts:
-    raise LookupError(path)
+def _cache(root: Path) -> Cache:
+    from dlcheck.lint.cache import Cache
+
+    return Cache(root)
 
 
-def _stem(name: str) -> str:
-    parts = name.removesuffix(".py").split("/")
-    return parts[-2] if parts[-1] == "__init__" and len(parts) > 1 else parts[-1]
+def _key(read: Sources, given: set[str], everything: set[str], asked: Asked) -> str | None:
+    """Stands for all that a result depends on; ``None`` where that is not known."""
+    if asked.own_rules:
+        return None
+    contents = [(name, name in given, read.summary(name).digest) for name in sorted(everything)]
+    settings = [(read.root / name).read_bytes() for name in _SETTINGS if (read.root / name).is_file()]
+    parts = (asked.select, asked.ignore, asked.low_confidence, contents, settings)
+    return hashlib.blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+def _errors(read: Sources, given: set[str]) -> list[FileError]:
+    """The files that cannot be read; and those with nothing to report that do not even parse, where there are few."""
+    rest = sorted(name for name in given if not read.summary(name).mentions)
+    unread = [FileError(str(read.root / name), 1, 1, text) for name, text in sorted(read.errors.items())]
+    if sum(read.summary(name).size for name in rest) > _MOST_BYTES_TO_PARSE_ANYWAY:
+        return unread
+    return unread + [e for name in rest for e in _syntax_error(read.root / name, read(name))]

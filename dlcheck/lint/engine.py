@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlcheck.facts.model import At, FileFacts
 from dlcheck.facts.parse import parse
@@ -14,23 +15,27 @@ from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.program import Program, place_lines
 from dlcheck.program.project import Project
 
+if TYPE_CHECKING:
+    from dlcheck.lint.cache import Cache
+    from dlcheck.lint.sources import Sources
+
 
 def run_rules(
-    root: Path,
-    read: Callable[[str], bytes],
+    read: Sources,
     given: set[str],
     everything: set[str],
     seeds: list[str],
-    errors: list[FileError],
     asked: Asked,
+    cache: Cache | None = None,
 ) -> CheckResult:
     """Link the project and ask every chosen rule; ``given`` are the files to report on."""
-    problems = list(errors)
+    root = read.root
+    problems: list[FileError] = []
     facts: dict[str, FileFacts] = {}
 
     def load(name: str) -> FileFacts:
         if name not in facts:
-            facts[name] = parse(read(name))
+            facts[name] = _facts(name, read, cache)
             error = facts[name].error
             if error is not None and name in given:
                 problems.append(
@@ -53,8 +58,19 @@ def run_rules(
             if finding.confidence == "low" and not asked.low_confidence:
                 continue
             findings.setdefault((rule.code, finding.place), finding)
-    sources = {f.place.file: read(_name(f, root)) for f in findings.values()}
-    return CheckResult(tuple(findings.values()), tuple(problems), len(given), sources)
+    return CheckResult(tuple(findings.values()), tuple(problems), len(given), {})
+
+
+def _facts(name: str, read: Sources, cache: Cache | None) -> FileFacts:
+    if cache is None:
+        return parse(read(name))
+    digest = read.summary(name).digest
+    known = cache.facts(digest)
+    if isinstance(known, FileFacts):
+        return known
+    made = parse(read(name))
+    cache.keep_facts(digest, made)
+    return made
 
 
 def chosen(code: str, select: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
@@ -62,10 +78,6 @@ def chosen(code: str, select: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
     taken = max((len(p) for p in select if code.startswith(p)), default=-1 if select else 0)
     left = max((len(p) for p in ignore if code.startswith(p)), default=-1)
     return taken > left or (taken == 0 and left < 0)
-
-
-def _name(finding: Finding, root: Path) -> str:
-    return Path(finding.place.file).relative_to(root).as_posix()
 
 
 def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes]) -> Finding:
