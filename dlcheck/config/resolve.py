@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from dlcheck.config.patterns import matcher
 from dlcheck.config.read import Layer, build, find_config, read_layers
 from dlcheck.config.settings import Settings
 
@@ -22,6 +23,7 @@ class Resolver:
         self._config = config
         self._isolated = isolated
         self._by_folder: dict[Path, Settings] = {}
+        self._excluded: dict[str, Callable[[str], bool | None]] = {}
         self._by_file: dict[Path | None, Settings] = {}
 
     def settings(self, folder: Path) -> Settings:
@@ -33,6 +35,13 @@ class Resolver:
     def for_file(self, file: str) -> Settings:
         """The settings for a file, by its absolute path."""
         return self.settings(Path(file).parent)
+
+    def excluded(self, path: str) -> bool | None:
+        """What the settings say of a path (a folder ends in ``/``): excluded, taken back, or nothing."""
+        folder = path.rstrip("/").rpartition("/")[0] or "/"
+        if folder not in self._excluded:
+            self._excluded[folder] = matcher(self.settings(Path(folder)).exclude)
+        return self._excluded[folder](path)
 
     def all_seen(self) -> list[Settings]:
         """The settings that were found so far."""

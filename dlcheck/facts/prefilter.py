@@ -8,6 +8,7 @@ _MENTIONS = re.compile(
     rb"torch\.utils\.data|DataLoader|IterableDataset|[Dd]ataloader|__getitem__|DistributedSampler|stateful_dataloader"
     rb"|torch\.utils import data|Dataset\)|torch_geometric"
 )
+_COMMENTS = re.compile(rb"#[ \t]*dlcheck\b", re.IGNORECASE)
 _BUILDS_LOADER = re.compile(rb"Loader\s*\(|[lL]oader_?(?:class|cls)|data_?loader")
 _DEFINITIONS = re.compile(rb"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
 _IMPORTS = re.compile(
@@ -21,6 +22,11 @@ def mentions_data_loading(source: bytes) -> bool:
     if b"torch" not in source and b"__getitem__" not in source and b"oader" not in source:
         return False
     return _MENTIONS.search(source) is not None
+
+
+def may_suppress(source: bytes) -> bool:
+    """Whether a file may hold comments for dlcheck, which suppress findings."""
+    return _COMMENTS.search(source) is not None
 
 
 def may_build_loader(source: bytes) -> bool:

@@ -5,7 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from dlcheck.facts.prefilter import imports, may_build_loader, mentions_data_loading, names_that_load
+from dlcheck.facts.prefilter import (
+    imports,
+    may_build_loader,
+    may_suppress,
+    mentions_data_loading,
+    names_that_load,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +19,7 @@ class Summary:
     """A file, before it is parsed.
 
     ``digest`` stands for its content. ``mentions``: it names datasets or loaders, so that it may have findings.
-    ``hints``: it may at least use a loader that another file gives it. ``gives``: it may build loaders or hand them on, by
+    ``hints``: it may at least use a loader that another file gives it. ``suppresses``: it may hold comments for dlcheck. ``gives``: it may build loaders or hand them on, by
     the functions and classes in ``names``. ``imports`` holds (module, names), with the leading dots of relative ones.
     """
 
@@ -21,6 +27,7 @@ class Summary:
     size: int
     mentions: bool
     hints: bool
+    suppresses: bool
     gives: bool
     names: tuple[str, ...]
     imports: tuple[tuple[str, tuple[str, ...]], ...]
@@ -35,6 +42,7 @@ def summarise(source: bytes) -> Summary:
         len(source),
         mentions,
         mentions or b"oader" in source or b"Trainer" in source,
+        may_suppress(source),
         gives,
         tuple(sorted(names_that_load(source))) if gives else (),
         tuple(imports(source)),

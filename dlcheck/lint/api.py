@@ -46,12 +46,16 @@ class FileError:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """All that a check found. ``files``: how many files were looked at."""
+    """All that a check found. ``files``: how many files were looked at; ``suppressed``: how many findings a comment hides.
+
+    ``sources`` holds the content of every file with a finding, or with comments that suppress some.
+    """
 
     findings: tuple[Finding, ...]
     errors: tuple[FileError, ...]
     files: int
     sources: dict[str, bytes]
+    suppressed: int = 0
 
 
 def check_paths(
@@ -126,7 +130,7 @@ def _check_project(
     read = Sources(root, overlay, cache)
     given = {name for name in (_relative(path, root) for path in files) if name is not None}
     if not any(read.summary(name).hints for name in given):
-        return CheckResult((), tuple(_errors(read, given)), len(files), {})
+        return CheckResult((), tuple(_errors(read, given)), len(files), _sources(read, given, ()))
 
     found = (_relative(path, root) for path in project_files(root, marked, files, asked.walk))
     everything = given | {name for name in found if name is not None}
@@ -145,8 +149,14 @@ def _check_project(
             cache.keep_result(key, result)
     if cache is not None and not overlay:
         cache.save(everything)
-    names = {_relative(Path(finding.place.file), root) or "" for finding in result.findings}
-    return replace(result, sources={str(root / name): read(name) for name in names})
+    return replace(result, sources=_sources(read, given, result.findings))
+
+
+def _sources(read: Sources, given: set[str], findings: Iterable[Finding]) -> dict[str, bytes]:
+    """The content of the files that hold findings, or comments that suppress some."""
+    names = {_relative(Path(finding.place.file), read.root) or "" for finding in findings}
+    names |= {name for name in given if read.summary(name).suppresses}
+    return {str(read.root / name): read(name) for name in sorted(names)}
 
 
 def _cache(root: Path) -> Cache:

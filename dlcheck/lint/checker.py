@@ -1,0 +1,80 @@
+"""``check``: findings as the settings of each file want them, without what comments suppress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from dlcheck.config.patterns import matcher
+from dlcheck.config.resolve import Resolver
+from dlcheck.config.settings import Settings
+from dlcheck.lint.api import CheckResult, check_paths
+from dlcheck.lint.discovery import Walk
+from dlcheck.lint.finding import Finding
+from dlcheck.lint.registry import own_rules, rule_names
+from dlcheck.lint.suppress import NO_REASON, suppress
+
+
+def check(
+    paths: Iterable[Path],
+    resolver: Resolver,
+    *,
+    root: Path | None = None,
+    overlay: Mapping[str, bytes] | None = None,
+) -> CheckResult:
+    """Check files and folders under their settings.
+
+    Every rule is asked, whatever is chosen, since only then is it known which suppressions are used.
+    """
+    paths = [path.absolute() for path in paths]
+    given = [resolver.settings(path if path.is_dir() else path.parent) for path in paths]
+    own = tuple(dict.fromkeys(path for settings in given for path in settings.rules))
+    result = check_paths(
+        paths,
+        root,
+        low_confidence=True,
+        overlay=overlay,
+        walk=Walk(
+            resolver.excluded,
+            all(settings.respect_gitignore for settings in given),
+            any(settings.force_exclude for settings in given),
+        ),
+        own_rules=own_rules(own),
+    )
+    names = rule_names(own)
+    by_file: dict[str, list[Finding]] = {file: [] for file in result.sources}
+    for finding in result.findings:
+        by_file[finding.place.file].append(finding)
+    left: list[Finding] = []
+    hidden = 0
+    for file, findings in by_file.items():
+        settings = resolver.for_file(file)
+        chosen = _chosen(settings, file)
+        done = suppress(file, result.sources[file], findings, names, chosen)
+        kept = [
+            f
+            for f in (*done.left, *done.remarks)
+            if chosen(f.rule) and settings.keeps(f.severity, f.confidence)
+        ]
+        hidden += sum(chosen(f.rule) and settings.keeps(f.severity, f.confidence) for f in done.taken)
+        left += kept
+    left.sort(key=lambda f: (f.place.file, f.place.line, f.place.column, f.rule, f.message))
+    return replace(result, findings=tuple(left), suppressed=hidden)
+
+
+def _chosen(settings: Settings, file: str) -> Callable[[str], bool]:
+    """Which rules are chosen for a file."""
+    ignored = tuple(
+        prefix
+        for pattern, codes in settings.per_file_ignores
+        for prefix in codes
+        if matcher((pattern,))(file)
+    )
+
+    def chosen(code: str) -> bool:
+        if code == NO_REASON and not settings.require_reason and NO_REASON not in settings.select:
+            return False
+        return settings.chooses(code) and not code.startswith(ignored)
+
+    return chosen
