@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,6 +32,9 @@ _NOT_BATCHES = frozenset(
     f"builtins.{n}"
     for n in ("range", "len", "sum", "print", "isinstance", "hasattr", "id", "str", "type", "max", "min")
 )
+_NOT_BATCHES_OF = frozenset({"fit", "device", "to", "Adam", "SGD"})
+# A loader wrapped more often than this is not recognised.
+_DEEPEST_WRAP = 5
 _VIEWS = frozenset(
     {"unsqueeze", "squeeze", "view", "reshape", "permute", "transpose", "t", "detach", "requires_grad_", "flatten", "items",
      "values", "keys", "__getitem__", "get", "expand", "chunk", "split"}
@@ -76,6 +80,8 @@ class Consumption:
     loaders: tuple[Loader, ...]
     uses: list[Use] = field(default_factory=list)
     _by_call: dict[int, list[Loader]] = field(default_factory=dict)
+    # By the identity of a value, which is kept along with the answer.
+    _given: dict[tuple[int, int], tuple[Value, tuple[Loader, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for loader in self.loaders:
@@ -85,57 +91,55 @@ class Consumption:
 
     def loaders_in(self, expr: Expr, scope: Scope) -> tuple[Loader, ...]:
         """The loaders whose batches an expression gives when it is iterated."""
-        found: dict[Loader, None] = {}
-        seen: set[int] = set()
-        for value in self.evaluator.values(expr, scope):
-            self._collect(value, found, seen, 0)
-        return tuple(found)
+        values = self.evaluator.values(expr, scope)
+        return tuple(dict.fromkeys(loader for value in values for loader in self._given_by(value, 0)))
 
     def holds_loader(self, expr: Expr, scope: Scope) -> bool:
         """Whether an expression is a loader, or a container that holds one."""
         return bool(self.loaders_in(expr, scope))
 
-    def _collect(self, value: Value, found: dict[Loader, None], seen: set[int], depth: int) -> None:
-        if depth > 5 or id(value) in seen:
-            return
-        seen.add(id(value))
+    def _given_by(self, value: Value, depth: int) -> tuple[Loader, ...]:
+        """The loaders that a value is, wraps or holds."""
+        key = (id(value), depth)
+        known = self._given.get(key)
+        if known is None:
+            self._given[key] = (value, ())
+            inner = self._parts(value) if depth <= _DEEPEST_WRAP else ()
+            found: dict[Loader, None] = {}
+            for part in inner:
+                if isinstance(part, Loader):
+                    found[part] = None
+                else:
+                    found.update(dict.fromkeys(self._given_by(part, depth + 1)))
+            known = self._given[key] = (value, tuple(found))
+        return known[1]
+
+    def _parts(self, value: Value) -> Iterator[Loader | Value]:
+        """The loaders that a value is, or else the values that it was made from."""
         match value:
             case Made(what, call, scope, _, receiver):
                 if id(call) in self._by_call:
-                    for loader in self._by_call[id(call)]:
-                        found[loader] = None
+                    yield from self._by_call[id(call)]
                     return
-                if isinstance(what, str) and what in _NOT_BATCHES:
-                    return
-                if isinstance(what, str) and what.rpartition(".")[2] in (
-                    "fit",
-                    "device",
-                    "to",
-                    "Adam",
-                    "SGD",
+                if isinstance(what, str) and (
+                    what in _NOT_BATCHES or what.rpartition(".")[2] in _NOT_BATCHES_OF
                 ):
                     return
-                arguments = [*call.args, *(v for _, v in call.keywords)]
-                for argument in arguments:
+                for argument in (*call.args, *(v for _, v in call.keywords)):
                     if isinstance(argument, (Name, Attr, Call, Sub, Star)):
-                        for inner in self.evaluator.values(argument, scope):
-                            self._collect(inner, found, seen, depth + 1)
+                        yield from self.evaluator.values(argument, scope)
                 if receiver is not None:
-                    self._collect(receiver, found, seen, depth + 1)
+                    yield receiver
             case Group(_, items, scope, _):
                 for item in items[:20]:
                     if isinstance(item, (Name, Attr, Call, Sub)):
-                        for inner in self.evaluator.values(item, scope):
-                            self._collect(inner, found, seen, depth + 1)
+                        yield from self.evaluator.values(item, scope)
             case Table(entries, _, loose):
                 for entry in (*loose, *(e for group in entries.values() for e in group)):
                     if isinstance(entry.expr, (Name, Attr, Call, Sub)):
-                        for inner in self.evaluator.values(entry.expr, entry.scope):
-                            self._collect(inner, found, seen, depth + 1)
-            case Method(receiver, attr) if attr in ("dataset", "sampler", "batch_size", "batch_sampler"):
-                return
-            case Method(receiver, _):
-                self._collect(receiver, found, seen, depth + 1)
+                        yield from self.evaluator.values(entry.expr, entry.scope)
+            case Method(receiver, attr) if attr not in ("dataset", "sampler", "batch_size", "batch_sampler"):
+                yield receiver
 
     # -- finding the uses -------------------------------------------------------------------------------------------
 
