@@ -1,0 +1,61 @@
+"""Lightning: whether its Trainer puts the batches of a hook's loader on a GPU."""
+
+from __future__ import annotations
+
+from dlcheck.facts.model import At, Const, Expr, dotted
+from dlcheck.program.loaders import Loader
+from dlcheck.program.paths import walk
+from dlcheck.program.program import Program
+from dlcheck.program.scope import CallSite, Scope
+from dlcheck.program.values import Known
+
+_GPU = frozenset({"gpu", "cuda", "ddp", "ddp2", "dp"})
+# These are called on machines without a GPU as well.
+_HARMLESS = frozenset({"is_available", "manual_seed", "manual_seed_all", "empty_cache", "device_count"})
+
+
+def trained_on_gpu(program: Program, loader: Loader) -> tuple[Scope, At] | None:
+    """Where a project says that Lightning trains on a GPU: by what its Trainer is given, or by what is said of ``gpus``
+    and ``torch.cuda`` in the file of the Trainer or of the loader. ``None`` where the loader is no hook's, or nothing is
+    said.
+    """
+    if not any(use.kind == "hook" for use in program.uses_of[loader]):
+        return None
+    for module in program.modules:
+        scopes = list(module.scope.descend())
+        trainers = [site for scope in scopes for site in scope.calls if _makes_trainer(site)]
+        if module is not loader.scope.module and not trainers:
+            continue
+        for site in trainers:
+            if _asks_for_gpu(program, site):
+                return site.scope, site.at
+        for scope in scopes:
+            for site in scope.calls:
+                name = dotted(site.call.func)
+                if name.startswith("torch.cuda.") and name.rpartition(".")[2] not in _HARMLESS:
+                    return scope, site.at
+            for attr, _ in scope.attrs:
+                if attr.attr == "gpus":
+                    return scope, attr.at
+    return None
+
+
+def _makes_trainer(site: CallSite) -> bool:
+    name = dotted(site.call.func)
+    return name.endswith(("Trainer", "Trainer.from_argparse_args"))
+
+
+def _asks_for_gpu(program: Program, site: CallSite) -> bool:
+    given = {key: value for key, value in site.call.keywords if key is not None}
+    if "gpus" in given:
+        return not _is_none(program, given["gpus"], site.scope)
+    return any(
+        isinstance(part, Const) and part.value in _GPU
+        for key in ("accelerator", "strategy")
+        if key in given
+        for part in walk(given[key])
+    )
+
+
+def _is_none(program: Program, expr: Expr, scope: Scope) -> bool:
+    return all(isinstance(v, Known) and not v.value for v in program.values(expr, scope))
