@@ -176,11 +176,8 @@ class Evaluator:
                 inside = owner is scope
                 found = self._reaching(owner.bindings[name], owner, at if inside else None)
                 values = join(*(self._bound(binding, name, owner) for binding in found))
-                if any(isinstance(v, Table) for v in values):
-                    values = tuple(
-                        self._updated(v, name, owner, at if inside else None) if isinstance(v, Table) else v
-                        for v in values
-                    )
+                if any(isinstance(v, (Table, Group)) for v in values):
+                    return tuple(self._changed(v, name, owner, at if inside else None) for v in values)
                 return values
             owner = owner.parent
         for star in scope.module.scope.stars:
@@ -747,6 +744,23 @@ class Evaluator:
                     entries[key] = (*entries.get(key, ()), *softened)
         return Table(entries, is_open, loose)
 
+    def _changed(self, value: Value, name: str, scope: Scope, at: At | None) -> Value:
+        """A dict or list with what the scope puts into it under this name."""
+        if isinstance(value, Table):
+            return self._updated(value, name, scope, at)
+        if isinstance(value, Group) and value.kind == "list" and value.scope is scope:
+            added = tuple(
+                site.call.args[0]
+                for site in scope.calls
+                if isinstance(site.call.func, Attr)
+                and site.call.func.attr == "append"
+                and _is_name(site.call.func.base, name)
+                and len(site.call.args) == 1
+            )
+            if added:
+                return Group("list", value.items + added, scope, False)
+        return value
+
     def _updated(self, table: Table, name: str, scope: Scope, at: At | None) -> Table:
         """A table after the ``name.update(...)`` and ``name[key] = value`` that stand before its use."""
         around: list[Block] = []
@@ -760,11 +774,13 @@ class Evaluator:
                 changes.append((site.at, site.block, self._update_of(site)))
         for store in scope.stores:
             if store.attr is None and store.index is not None and _is_name(store.base, name):
-                keys = self.values(store.index, scope)
-                if len(keys) == 1 and isinstance(keys[0], Known) and not isinstance(keys[0].value, float):
-                    entry = Entry(store.value, scope, True)
-                    key = keys[0].value
-                    changes.append((store.at, store.block, _setter(key, entry)))
+                keys = [v.value if isinstance(v, Known) else ... for v in self.values(store.index, scope)]
+                for key in keys:
+                    entry = Entry(store.value, scope, len(keys) == 1)
+                    if key is ... or isinstance(key, float):
+                        changes.append((store.at, store.block, _loosely(entry)))
+                    else:
+                        changes.append((store.at, store.block, _setter(key, entry)))
         for where, block, change in sorted(changes, key=lambda c: (c[0][0], c[0][1])):
             if at is None or (where[0], where[1]) < (at[0], at[1]):
                 table = change(table, block is None or block in around)
@@ -786,9 +802,13 @@ class Evaluator:
         return change
 
 
+def _loosely(entry: Entry) -> Callable[[Table, bool], Table]:
+    return lambda table, certain: Table(table.entries, table.open, (*table.loose, entry))
+
+
 def _setter(key: str | int | bool | None, entry: Entry) -> Callable[[Table, bool], Table]:
     def change(table: Table, certain: bool) -> Table:
-        if certain:
+        if certain and entry.certain:
             return _with(table, key, entry)
         soft = Entry(entry.expr, entry.scope, False)
         return Table({**table.entries, key: (*table.entries.get(key, ()), soft)}, table.open, table.loose)
