@@ -64,6 +64,8 @@ class Program:
         self.project = project
         self.python = python
         self.evaluator = Evaluator(project)
+        self.loaders: tuple[Loader, ...] = ()
+        self.consumption = Consumption(self.evaluator, ())
         self._link()
 
     def _link(self) -> None:
