@@ -19,6 +19,7 @@ from collections.abc import Iterator
 
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Binding
@@ -33,10 +34,10 @@ def check(program: Program) -> Iterator[Report]:
             t for use in program.uses_of[loader] for t in program.transfers(use) if t.device == "cuda"
         ]
         direct = [t for t in transfers if not t.copied]
-        if not direct:
+        where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
+        if where is None or (transfers and not direct):
             continue
-        where = direct[0]
-        sure = loader.workers == "some" or (
+        sure = loader.may_have_workers or (
             program.reads_files(loader) is not None and not program.in_memory(loader)
         )
         yield Report(
@@ -47,7 +48,7 @@ def check(program: Program) -> Iterator[Report]:
             help="pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
             "`non_blocking=True` where the batch is moved",
             confidence="high" if sure and not _left_open(loader) else "low",
-            also=((where.scope, where.call.at),),
+            also=(where,),
             fix=_fix(loader),
         )
 

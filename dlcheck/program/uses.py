@@ -467,12 +467,15 @@ class Consumption:
 
 def lightning_hook(evaluator: Evaluator, scope: Scope) -> str | None:
     """``train`` or ``eval`` where a function is a data-loader hook of a Lightning module or data module."""
-    owner = scope.owner
-    if owner is None or scope.name not in names.LIGHTNING_HOOKS:
+    owner, name = (
+        scope.owner,
+        scope.name.removeprefix("_"),
+    )  # some assign ``self.train_dataloader = self._train_dataloader``
+    if owner is None or name not in names.LIGHTNING_HOOKS:
         return None
     for value in evaluator.lineage(owner):
         if isinstance(value, External) and value.name.split(".")[0] in names.LIGHTNING_PACKAGES:
-            return names.LIGHTNING_HOOKS[scope.name]
+            return names.LIGHTNING_HOOKS[name]
     return None
 
 
