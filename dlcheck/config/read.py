@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dlcheck.config import toml
 from dlcheck.config.options import OPTIONS, Place, WrongValue, nearest
 from dlcheck.config.settings import Settings
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 FILES = (".dlcheck.toml", "dlcheck.toml", "pyproject.toml")
 
@@ -60,8 +55,10 @@ def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, Lay
     return [*base, (path, layer)]
 
 
-def read_values(table: Mapping[str, Any], folder: Path) -> tuple[Layer, list[tuple[str, WrongValue]]]:
-    """The values of a table of settings, and what is wrong with it, by key."""
+def read_values(
+    table: Mapping[str, Any], folder: Path, own: tuple[Path, ...] = ()
+) -> tuple[Layer, list[tuple[str, WrongValue]]]:
+    """The values of a table of settings, and what is wrong with it, by key. ``own``: where the project's own rules are."""
     layer: Layer = {}
     wrong: list[tuple[str, WrongValue]] = []
     codes: dict[str, str] = {}
@@ -74,7 +71,7 @@ def read_values(table: Mapping[str, Any], folder: Path) -> tuple[Layer, list[tup
             continue
         try:
             if not codes and key != "rules":
-                codes = _known_codes(layer.get("rules", ()))
+                codes = _known_codes(layer.get("rules", own))
             layer[key] = option.read(table[key], Place(folder, codes))
         except WrongValue as error:
             wrong.append((key, WrongValue(f"{key}: {error}", error.word)))
@@ -116,8 +113,8 @@ def _parse(path: Path) -> tuple[str, dict[str, Any]]:
     if path.name == "pyproject.toml" and "dlcheck" not in text:
         return text, {}
     try:
-        return text, tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return text, toml.loads(text)
+    except toml.TOMLDecodeError as error:
         reason, _, place = str(error).partition(" (at ")
         line = re.search(r"line (\d+)", place)
         number = int(line.group(1)) if line else max(1, len(text.splitlines()))

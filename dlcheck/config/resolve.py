@@ -22,9 +22,16 @@ class Resolver:
         self._overrides = list(overrides)
         self._config = config
         self._isolated = isolated
+        self._layers: dict[Path, list[tuple[Path, Layer]]] = {}
         self._by_folder: dict[Path, Settings] = {}
-        self._excluded: dict[str, Callable[[str], bool | None]] = {}
         self._by_file: dict[Path | None, Settings] = {}
+        self._excluded: dict[str, Callable[[str], bool | None]] = {}
+
+    def overridden(self, overrides: Sequence[Layer]) -> Resolver:
+        """The same files, with other values of the command line."""
+        other = Resolver(overrides, config=self._config, isolated=self._isolated)
+        other._layers = self._layers
+        return other
 
     def settings(self, folder: Path) -> Settings:
         """The settings for the files of a folder. Raises ``ConfigError``."""
@@ -43,12 +50,8 @@ class Resolver:
             self._excluded[folder] = matcher(self.settings(Path(folder)).exclude)
         return self._excluded[folder](path)
 
-    def all_seen(self) -> list[Settings]:
-        """The settings that were found so far."""
-        return list(self._by_file.values())
-
     def _resolve(self, folder: Path) -> Settings:
-        if self._config is not None or self._isolated:
+        if self._isolated or self._config is not None:
             return self._built(None if self._isolated else self._config, Path.cwd())
         found = find_config(folder)
         if found is None and folder.parent != folder:
@@ -57,6 +60,11 @@ class Resolver:
 
     def _built(self, file: Path | None, folder: Path) -> Settings:
         if file not in self._by_file:
-            layers = read_layers(file) if file is not None else []
+            layers = self._read(file) if file is not None else []
             self._by_file[file] = build(folder, [*layers, *((None, layer) for layer in self._overrides)])
         return self._by_file[file]
+
+    def _read(self, file: Path) -> list[tuple[Path, Layer]]:
+        if file not in self._layers:
+            self._layers[file] = read_layers(file)
+        return self._layers[file]

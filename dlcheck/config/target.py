@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcheck.config import toml
 from dlcheck.config.settings import Settings
 
 Version = tuple[int, int]
@@ -93,13 +93,9 @@ def _requirements(root: Path) -> Iterator[str]:
 
 def _pyproject(root: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The tables ``[project]`` and ``[tool.poetry.dependencies]``; empty where there are none, or the file is broken."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     try:
-        parsed: Any = tomllib.loads(_text(root / "pyproject.toml"))
-    except tomllib.TOMLDecodeError:
+        parsed: Any = toml.loads(_text(root / "pyproject.toml"))
+    except toml.TOMLDecodeError:
         return {}, {}
     project, poetry = parsed.get("project"), parsed
     for key in ("tool", "poetry", "dependencies"):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from dlcheck.config import toml
 
 
 def find_line(text: str, keys: Sequence[str], value: object = None) -> int:
@@ -22,8 +18,8 @@ def find_line(text: str, keys: Sequence[str], value: object = None) -> int:
     start = 1
     for end in range(1, len(lines) + 1):
         try:
-            parsed = tomllib.loads("\n".join(lines[:end]))
-        except tomllib.TOMLDecodeError:
+            parsed = toml.loads("\n".join(lines[:end]))
+        except toml.TOMLDecodeError:
             continue  # in the midst of a list or string of several lines
         if _holds(parsed, keys):
             return _line_of_value(lines, start, end, value)

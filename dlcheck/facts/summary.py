@@ -19,8 +19,9 @@ class Summary:
     """A file, before it is parsed.
 
     ``digest`` stands for its content. ``mentions``: it names datasets or loaders, so that it may have findings.
-    ``hints``: it may at least use a loader that another file gives it. ``suppresses``: it may hold comments for dlcheck. ``gives``: it may build loaders or hand them on, by
-    the functions and classes in ``names``. ``imports`` holds (module, names), with the leading dots of relative ones.
+    ``hints``: it may at least use a loader that another file gives it. ``suppresses``: it may hold comments for dlcheck.
+    ``gives``: it may build loaders or hand them on, by the functions and classes in ``names``. ``imports`` holds
+    (module, names), with the leading dots of relative ones.
     """
 
     digest: str

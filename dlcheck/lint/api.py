@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dlcheck.lint.discovery import Walk, given_files, project_files, project_root
 from dlcheck.lint.finding import Finding
-from dlcheck.lint.sources import Sources
+from dlcheck.lint.sources import Sources, is_notebook
 
 if TYPE_CHECKING:
     from dlcheck.lint.cache import Cache
@@ -130,7 +130,8 @@ def _check_project(
     read = Sources(root, overlay, cache)
     given = {name for name in (_relative(path, root) for path in files) if name is not None}
     if not any(read.summary(name).hints for name in given):
-        return CheckResult((), tuple(_errors(read, given)), len(files), _sources(read, given, ()))
+        errors = _errors(read, given)
+        return CheckResult((), tuple(errors), len(files), _sources(read, given, (), errors))
 
     found = (_relative(path, root) for path in project_files(root, marked, files, asked.walk))
     everything = given | {name for name in found if name is not None}
@@ -149,12 +150,15 @@ def _check_project(
             cache.keep_result(key, result)
     if cache is not None and not overlay:
         cache.save(everything)
-    return replace(result, sources=_sources(read, given, result.findings))
+    return replace(result, sources=_sources(read, given, result.findings, result.errors))
 
 
-def _sources(read: Sources, given: set[str], findings: Iterable[Finding]) -> dict[str, bytes]:
-    """The content of the files that hold findings, or comments that suppress some."""
-    names = {_relative(Path(finding.place.file), read.root) or "" for finding in findings}
+def _sources(
+    read: Sources, given: set[str], findings: Iterable[Finding], errors: Iterable[FileError]
+) -> dict[str, bytes]:
+    """The content of the files that hold findings, or comments that suppress some; also of notebooks that are broken."""
+    files = {finding.place.file for finding in findings} | {e.file for e in errors if is_notebook(e.file)}
+    names = {_relative(Path(file), read.root) or "" for file in files}
     names |= {name for name in given if read.summary(name).suppresses}
     return {str(read.root / name): read(name) for name in sorted(names)}
 

@@ -51,7 +51,7 @@ def check(
     for file, findings in by_file.items():
         settings = resolver.for_file(file)
         chosen = _chosen(settings, file)
-        done = suppress(file, result.sources[file], findings, names, chosen)
+        done = suppress(file, result.sources[file], findings, names)
         kept = [
             f
             for f in (*done.left, *done.remarks)

@@ -1,4 +1,4 @@
-"""Which files are looked at: the Python files under the given paths, and those of the project around them."""
+"""Which files are looked at: the Python files and notebooks under the given paths, and those of the project around them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 _MARKERS = ("pyproject.toml", ".git", "setup.py", "setup.cfg", "dlcheck.toml", ".dlcheck.toml")
-_SUFFIXES = (".py",)
+_SUFFIXES = (".py", ".ipynb")
 # Folders that hold no code of the project's own. Virtual environments are known by their pyvenv.cfg, whatever their name.
 _SKIPPED = frozenset(
     ".git .hg .svn .bzr .direnv .venv venv .env .tox .nox .mypy_cache .pytest_cache .ruff_cache .eggs __pypackages__ "

@@ -12,11 +12,26 @@ if TYPE_CHECKING:
     from dlcheck.lint.cache import Cache
 
 
+def is_notebook(file: str) -> bool:
+    """Whether a file is a notebook, by its name."""
+    return file.endswith(".ipynb")
+
+
+def read_source(path: Path) -> bytes:
+    """The content of a Python file, or the Python source of a notebook. Raises ``OSError``, or ``ValueError`` for no notebook."""
+    content = path.read_bytes()
+    if is_notebook(path.name):
+        from dlcheck.facts.notebook import python_source
+
+        return python_source(content)
+    return content
+
+
 class Sources:
     """Files by their path relative to the project's root, with forward slashes.
 
-    ``overlay`` holds the content of files (by absolute path) that counts in place of what is on disk. A file that cannot
-    be read is empty, and ``errors`` says why.
+    ``overlay`` holds the content of files (by absolute path) that counts in place of what is on disk: of a notebook, its
+    Python source. A file that cannot be read is empty, and ``errors`` says why.
     """
 
     def __init__(self, root: Path, overlay: Mapping[str, bytes], cache: Cache | None = None) -> None:
@@ -35,9 +50,9 @@ class Sources:
                 self._read[name] = self._overlay[str(path)]
                 return self._read[name]
             try:
-                self._read[name] = path.read_bytes()
-            except OSError as error:
-                self.errors[name] = error.strerror or type(error).__name__
+                self._read[name] = read_source(path)
+            except (OSError, ValueError) as error:
+                self.errors[name] = (isinstance(error, OSError) and error.strerror) or str(error)
                 self._read[name] = b""
         return self._read[name]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dlcheck.config.options import nearest
@@ -23,16 +23,13 @@ class Suppressed:
     remarks: list[Finding]
 
 
-def suppress(
-    file: str, source: bytes, findings: list[Finding], names: dict[str, str], chosen: Callable[[str], bool]
-) -> Suppressed:
-    """What the comments of a file do to its findings. ``names`` are those of all rules by code; a suppression of a rule that
-    is not ``chosen`` may be unused for that reason alone, and is not reported.
-    """
+def suppress(file: str, source: bytes, findings: list[Finding], names: dict[str, str]) -> Suppressed:
+    """What the comments of a file do to all findings in it, of whatever rule. ``names`` are those of the rules by code."""
     directives = find_directives(source)
     if not directives:
         return Suppressed(findings, [], [])
-    left, taken = [], []
+    left: list[Finding] = []
+    taken: list[Finding] = []
     used: set[tuple[Directive, str]] = set()
     for finding in findings:
         hits = [
@@ -43,7 +40,7 @@ def suppress(
         ]
         used.update(hits)
         (taken if hits else left).append(finding)
-    remarks = [r for d in directives for r in _remarks(d, file, used, left, names, chosen)]
+    remarks = [r for d in directives for r in _remarks(d, file, used, left, names)]
     return Suppressed(left, taken, remarks)
 
 
@@ -71,7 +68,6 @@ def _remarks(
     used: set[tuple[Directive, str]],
     left: list[Finding],
     names: dict[str, str],
-    chosen: Callable[[str], bool],
 ) -> Iterator[Finding]:
     if directive.kind == "wrong":
         yield _not_understood(directive, file, left, names)
@@ -85,7 +81,7 @@ def _remarks(
         if code is None:
             if ours:
                 yield _unknown(word, directive, file, left, names)
-        elif (directive, word) not in used and chosen(code):
+        elif (directive, word) not in used:
             unused.append(word)
     if unused:
         listed = " or ".join(unused)

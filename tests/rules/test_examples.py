@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dlcheck.lint.api import check_paths
+from dlcheck.config.resolve import Resolver
+from dlcheck.lint.checker import check
 from dlcheck.lint.registry import all_rules
 from dlcheck.lint.rule import Rule
 
@@ -34,7 +35,7 @@ def _check(example: str, code: str, folder: Path) -> tuple[set[tuple[str, int]],
         for number, line in enumerate(text.splitlines(), 1):
             if any(mark == code for mark in _MARK.findall(line)):
                 expected.add((name, number))
-    result = check_paths([folder], folder, select=(code,))
+    result = check([folder], Resolver([{"select": (code,)}], isolated=True), root=folder)
     assert not result.errors
     found = {(Path(f.place.file).relative_to(folder).as_posix(), f.place.line) for f in result.findings}
     return expected, found
