@@ -19,7 +19,7 @@ since that is a design (low confidence); loops that are not plainly over the sam
 import re
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Name
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import attribute_of_self, short
@@ -247,8 +247,11 @@ def _small(over: Expr, scope: Scope, path: Path) -> bool:
 
 
 def _header_only(site: CallSite) -> bool:
-    """Of what is opened, only the size or another entry of the header is used."""
+    """Of what is opened, only the size or another entry of the header is used; or no more may be read."""
     scope = site.scope
+    if dotted(site.call.func).endswith("dcmread"):
+        if any(key in (None, "stop_before_pixels", "specific_tags") for key, _ in site.call.keywords):
+            return True
     if any(a.base is site.call and a.attr in _HEADER for a, _ in scope.attrs):
         return True
     targets = [t.id for t in getattr(site.statement, "targets", ()) if isinstance(t, Name)]

@@ -17,7 +17,7 @@ shared tensors made beforehand; counters.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Mapping, Name, Op, Seq, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, opens
@@ -83,9 +83,14 @@ def _container(store: Store, scope: Scope) -> str:
 
 
 def _bounded(scope: Scope, attr: str) -> bool:
-    """Some method of the class takes entries out, or looks at the number of entries."""
+    """Some method of the class takes entries out, starts afresh, or looks at the number of entries."""
     methods = scope.owner.all_functions if scope.owner is not None else [scope]
     for method in methods:
+        if method.name != "__init__" and any(
+            s.attr == attr and isinstance(s.value, (Seq, Mapping)) and not s.value.items
+            for s in method.stores
+        ):
+            return True
         for site in method.calls:
             func = site.call.func
             if (

@@ -14,6 +14,7 @@ starts the step. The other way round, `non_blocking=True` on pageable memory doe
 
 from collections.abc import Iterator
 
+from dlcheck.facts.model import Const
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.program import Program
@@ -43,7 +44,7 @@ def _blocking(program: Program, use: Use) -> Iterator[Report]:
                 also=((pinned[0].scope, pinned[0].at),),
                 fix=_fix(transfer),
             )
-        elif unpinned and transfer.non_blocking == "yes":
+        elif unpinned and transfer.non_blocking == "yes" and _says_so(transfer):
             loader = use.loaders[0]
             yield Report(
                 transfer.scope,
@@ -53,6 +54,11 @@ def _blocking(program: Program, use: Use) -> Iterator[Report]:
                 help="pass `pin_memory=True` to the loader",
                 also=((loader.scope, loader.at),),
             )
+
+
+def _says_so(transfer: Transfer) -> bool:
+    """``non_blocking=True`` stands in the call; a function that only hands it on is not to blame."""
+    return any(k == "non_blocking" and isinstance(v, Const) for k, v in transfer.call.keywords)
 
 
 def _fix(transfer: Transfer) -> Fix | None:

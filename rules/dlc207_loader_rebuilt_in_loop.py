@@ -16,7 +16,7 @@ depend on the loop (folds, shards, a curriculum); a loader that an inner loop co
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, dotted
+from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, Star, dotted
 from dlcheck.lint.fix import Fix, Move
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.evaluate import Arguments
@@ -125,6 +125,8 @@ def _rebuilt(
         return False
     needed = _parameters_behind(scope, exprs)
     for site, skipped in program.evaluator.callers(scope):
+        if any(isinstance(a, Star) for a in site.call.args) or any(k is None for k, _ in site.call.keywords):
+            continue  # what is given is not seen
         arguments = Arguments(program.evaluator, site.call, site.scope)
         given: list[Expr] = []
         for position, param in enumerate(scope.params):
@@ -192,7 +194,9 @@ def _parameters_behind(scope: Scope, exprs: tuple[Expr, ...]) -> set[str]:
             continue
         seen.add(name)
         for binding in scope.bindings.get(name, ()):
-            if binding.value is not None and binding.kind != "param":
+            if binding.kind == "def":  # a function that closes over names
+                waiting += [name.id for name, _ in binding.node.names]
+            elif binding.value is not None and binding.kind != "param":
                 waiting += [part.id for part in walk(binding.value) if isinstance(part, Name)]
     return seen & {param.name for param in scope.params}
 

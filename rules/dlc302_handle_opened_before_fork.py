@@ -17,7 +17,7 @@ are closed again at set-up; memory maps; `os.pread`; loaders that all have 0 wor
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Const, Sub
+from dlcheck.facts.model import Attr, Const, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import argument, short
@@ -29,6 +29,7 @@ from dlcheck.program.kept import (
     setup_steps,
     used_in_worker_init,
 )
+from dlcheck.program.paths import walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import Made, constants
@@ -48,6 +49,8 @@ def check(program: Program) -> Iterator[Report]:
             opener = _opener(kept)
             if not opener or kept.remade or _closed(kept) or used_in_worker_init(program, kept):
                 continue
+            if _only_without_workers(kept):
+                continue
             reads = [place for place in kept.reads if not _reads_by_position(place[0])]
             if not reads:
                 continue
@@ -61,6 +64,19 @@ def check(program: Program) -> Iterator[Report]:
                 confidence="low" if kept.pickles_itself else None,
                 also=(reads[0],),
             )
+
+
+def _only_without_workers(kept: Kept) -> bool:
+    """The author opens it there behind a switch that speaks of workers: ``if not multiprocessing:``."""
+    around = kept.block.chain() if kept.block is not None else ()
+    return any(
+        word in name.lower()
+        for block in around
+        if block.kind in ("if", "else")
+        for part in walk(block.node.test)
+        for name in (dotted(part).rpartition(".")[2],)
+        for word in ("worker", "process", "fork", "spawn")
+    )
 
 
 def _opener(kept: Kept) -> str:

@@ -16,9 +16,23 @@ from collections.abc import Iterator
 
 from dlcheck.facts.model import Attr, Expr, Name, Seq
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import CallSite
 from dlcheck.program.uses import Use
+from dlcheck.program.values import Group, Made
+
+_SMALL = frozenset(
+    {
+        "builtins.range",
+        "builtins.list",
+        "torch.arange",
+        "torch.tensor",
+        "torch.randn",
+        "torch.rand",
+        "torch.ones",
+    }
+)
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -44,12 +58,22 @@ def _listed(program: Program, use: Use) -> Iterator[Report]:
         and getattr(site.call.func, "id", "") == "len"
         for site in use.scope.calls
     )
+    if use.loaders and all(map(_made_on_the_spot, use.loaders)):
+        return
     reads_all = "`list(loader)` loads a whole epoch and keeps every batch in memory"
     yield Report(
         use.scope,
         use.at,
         f"{reads_all}, only to count them" if counted else reads_all,
         help="`len(loader)` counts batches without loading" if counted else "iterate over the loader instead",
+    )
+
+
+def _made_on_the_spot(loader: Loader) -> bool:
+    """The data set is a list, a range or a tensor that stands there: it is as small as it looks."""
+    values = loader.arg("dataset")
+    return bool(values) and all(
+        (isinstance(v, Group) and v.exact) or (isinstance(v, Made) and v.what in _SMALL) for v in values
     )
 
 
