@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcheck.cli.check_options import add_options, make_resolver
+from dlcheck.errors import UserError
+
 if TYPE_CHECKING:
+    from dlcheck.config.resolve import Resolver
+    from dlcheck.config.settings import Settings
     from dlcheck.lint.api import CheckResult
     from dlcheck.lint.fixing import Fixed
+
+Overlay = dict[str, bytes]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -18,89 +27,176 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "check",
         help="find data-loading faults in source code",
-        description="Find data-loading faults in Python files. Nothing that is read is ever run.",
+        description="Find data-loading faults in Python files and notebooks. Nothing that is read is ever run.",
     )
-    parser.add_argument(
-        "paths", nargs="*", default=["."], metavar="PATH", help="files or folders (default: .)"
-    )
-    parser.add_argument(
-        "--select", metavar="CODES", default="", help="only these rules: codes or prefixes, by comma"
-    )
-    parser.add_argument(
-        "--ignore", metavar="CODES", default="", help="without these rules: codes or prefixes, by comma"
-    )
-    parser.add_argument("--low-confidence", action="store_true", help="also report what is only likely")
-    parser.add_argument(
-        "--fix", action="store_true", help="carry out the safe fixes, and report what is left"
-    )
-    parser.add_argument(
-        "--unsafe-fixes",
-        action="store_true",
-        help="with --fix or --diff: also the fixes that may change what the program computes",
-    )
-    parser.add_argument(
-        "--diff", action="store_true", help="show what --fix would change, and change nothing"
-    )
-    parser.add_argument(
-        "--no-cache", action="store_true", help="neither use nor write what earlier checks found out"
-    )
-    parser.add_argument(
-        "--output-format", choices=("full", "concise", "json"), default="full", help="(default: %(default)s)"
-    )
+    add_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, print, and return 0 (nothing found), 1 (findings, or files that could not be read) or 2 (wrong usage)."""
-    from dlcheck.lint.api import check_paths
-
-    paths = [Path(p) for p in arguments.paths]
-    missing = [p for p in paths if not p.exists()]
-    if missing:
-        print(f"dlcheck: no such file or folder: {missing[0]}", file=sys.stderr)
-        return 2
-    select, ignore = _codes(arguments.select), _codes(arguments.ignore)
-    wrong = _unknown_code(select + ignore)
-    if wrong is not None:
-        print(f"dlcheck: no rule has the code or prefix {wrong!r}; see 'dlcheck rules'", file=sys.stderr)
-        return 2
+    """Check, print, and return 0 (nothing found) or 1 (findings, or files that could not be read)."""
     gc.disable()  # a check makes many small values that live to its end: collecting finds nothing and takes a third
+    resolver = make_resolver(arguments)
+    settings = resolver.settings(Path.cwd())
+    if arguments.stdin_filename is not None or arguments.paths == ["-"]:
+        from dlcheck.cli.check_stdin import run_stdin
 
-    def check(overlay: dict[str, bytes]) -> CheckResult:
-        low = arguments.low_confidence
-        return check_paths(
-            paths,
-            select=select,
-            ignore=ignore,
-            low_confidence=low,
-            overlay=overlay,
-            cached=not arguments.no_cache,
-        )
-
-    if arguments.fix or arguments.diff:
+        return run_stdin(arguments, resolver, settings)
+    paths = _paths(arguments.paths)
+    if arguments.show_settings:
+        return _show_settings(paths, resolver)
+    if arguments.show_files:
+        return _show_files(paths, resolver)
+    check = make_check(paths, arguments, resolver, settings)
+    if arguments.add_ignores is not None:
+        return _add_ignores(check, arguments.add_ignores)
+    if arguments.write_baseline is not None:
+        return _write_baseline(check, arguments.write_baseline, settings)
+    if settings.fix or arguments.diff:
         from dlcheck.lint.fixing import fix_all
 
-        fixed = fix_all(check, unsafe=arguments.unsafe_fixes)
+        fixed = fix_all(check, unsafe=settings.unsafe_fixes)
         if arguments.diff:
             return _show_diff(fixed)
-        result = _write(fixed)
+        result = _write(fixed, arguments.quiet)
     else:
         result = check({})
-    if arguments.output_format == "json":
-        from dlcheck.report.check_json import render_json
+    write_result(result, arguments, settings)
+    return exit_status(result, arguments)
 
-        sys.stdout.write(render_json(result))
-    elif result.findings or result.errors or sys.stdout.isatty():
-        from dlcheck.report.check_text import print_text
 
-        print_text(result, concise=arguments.output_format == "concise")
+def make_check(
+    paths: list[Path], arguments: argparse.Namespace, resolver: Resolver, settings: Settings
+) -> Callable[[Overlay], CheckResult]:
+    """The check that is asked for, of the files on disk but for those in the overlay."""
+    from dlcheck.lint.checker import check
+
+    lines = None
+    if arguments.changed_since is not None:
+        from dlcheck.lint.changed import ChangedLines
+        from dlcheck.lint.git import find_changes
+
+        folders = dict.fromkeys(path if path.is_dir() else path.absolute().parent for path in paths)
+        found = {
+            changes.root: changes for changes in (find_changes(f, arguments.changed_since) for f in folders)
+        }
+        lines = ChangedLines(found.values())
+    known = None
+    if settings.baseline is not None and arguments.write_baseline is None:
+        from dlcheck.lint.baseline import read_baseline, without_known
+
+        known = read_baseline(settings.baseline)
+
+    def checked(overlay: Overlay) -> CheckResult:
+        result = check(paths, resolver, overlay=overlay, cached=not arguments.no_cache)
+        if lines is not None:
+            result = lines.only(result, overlay)
+        if known is not None and settings.baseline is not None:
+            result = without_known(result, known, settings.baseline)
+        return result
+
+    return checked
+
+
+def write_result(result: CheckResult, arguments: argparse.Namespace, settings: Settings) -> None:
+    """Print the findings, or write them to the file that is asked for."""
+    from dlcheck.report.ansi import Paint, wants_colour
+    from dlcheck.report.check_formats import FOR_PEOPLE, render
+    from dlcheck.report.check_parts import error_spot, summary
+
+    output_format = settings.output_format
+    to_file = arguments.output_file is not None
+    paint = Paint(wants_colour(sys.stdout, arguments.color) and not to_file)
+    if arguments.statistics:
+        from dlcheck.report.check_statistics import render_statistics
+
+        text = render_statistics(result, output_format)
     else:
-        print("No findings.")
-    return 1 if result.findings or result.errors else 0
+        text = render(result, output_format, paint)
+    people = output_format in FOR_PEOPLE
+    if people:
+        for error in result.errors:
+            print(f"{error_spot(error, result.sources).text}: {error.message}", file=sys.stderr)
+        if not arguments.quiet:
+            text += f"{summary(result)}\n"
+    if to_file:
+        try:
+            Path(arguments.output_file).write_text(text, "utf-8", "backslashreplace")
+        except OSError as error:
+            raise UserError(f"--output-file: {arguments.output_file}: {error.strerror}") from error
+    else:
+        sys.stdout.write(text)
+
+
+def exit_status(result: CheckResult, arguments: argparse.Namespace) -> int:
+    """1 for findings that count, or files that could not be checked; else 0."""
+    from dlcheck.config.settings import SEVERITIES
+
+    if arguments.exit_zero:
+        return 0
+    least = SEVERITIES.index(arguments.exit_code_from or "info")
+    grave = any(SEVERITIES.index(finding.severity) >= least for finding in result.findings)
+    return 1 if grave or result.errors else 0
+
+
+def _paths(texts: list[str]) -> list[Path]:
+    paths = [Path(text) for text in texts or ["."]]
+    missing = [path for path in paths if not os.path.lexists(path)]
+    if missing:
+        raise UserError(f"no such file or folder: {missing[0]}")
+    return paths
+
+
+def _show_settings(paths: list[Path], resolver: Resolver) -> int:
+    from dlcheck.config.show import show_settings
+    from dlcheck.lint.discovery import project_root
+
+    folders = dict.fromkeys(path.absolute() if path.is_dir() else path.absolute().parent for path in paths)
+    texts = [show_settings(f, resolver.settings(f), project_root(f)[0]) for f in folders]
+    sys.stdout.write("\n".join(texts))
+    return 0
+
+
+def _show_files(paths: list[Path], resolver: Resolver) -> int:
+    from dlcheck.lint.checker import files_to_check
+    from dlcheck.report.check_parts import shown_path
+
+    for path in files_to_check(paths, resolver):
+        print(shown_path(str(path)))
+    return 0
+
+
+def _write_baseline(check: Callable[[Overlay], CheckResult], file: str, settings: Settings) -> int:
+    from dlcheck.lint.baseline import write_baseline
+    from dlcheck.report.check_parts import plural, shown_path
+
+    path = Path(file).absolute() if file else settings.baseline
+    if path is None:
+        raise UserError("--write-baseline: name a file, or set 'baseline' in the settings")
+    try:
+        count = write_baseline(path, check({}))
+    except OSError as error:
+        raise UserError(f"--write-baseline: {file}: {error.strerror}") from error
+    print(f"Wrote {plural(count, 'finding')} to {shown_path(str(path))}.", file=sys.stderr)
+    return 0
+
+
+def _add_ignores(check: Callable[[Overlay], CheckResult], reason: str) -> int:
+    from dlcheck.lint.add_ignores import add_ignores
+    from dlcheck.lint.fixing import write_changes
+    from dlcheck.report.check_parts import plural
+
+    result = check({})
+    changes, count = add_ignores(result, reason)
+    problems = write_changes(changes)
+    for problem in problems:
+        print(f"dlcheck: {problem}", file=sys.stderr)
+    print(f"Suppressed {plural(count, 'finding')} in {plural(len(changes), 'file')}.", file=sys.stderr)
+    return 1 if problems or result.errors else 0
 
 
 def _show_diff(fixed: Fixed) -> int:
     from dlcheck.lint.fixing import unified_diff
-    from dlcheck.report.check_json import shown_path
+    from dlcheck.report.check_parts import shown_path
 
     sys.stdout.write(unified_diff(fixed.changes, shown_path))
     for problem in fixed.problems:
@@ -108,25 +204,12 @@ def _show_diff(fixed: Fixed) -> int:
     return 1 if fixed.changes else 0
 
 
-def _write(fixed: Fixed) -> CheckResult:
+def _write(fixed: Fixed, quiet: bool) -> CheckResult:
     from dlcheck.lint.fixing import write_changes
+    from dlcheck.report.check_parts import plural
 
-    problems = [*fixed.problems, *write_changes(fixed.changes)]
-    for problem in problems:
+    for problem in [*fixed.problems, *write_changes(fixed.changes)]:
         print(f"dlcheck: {problem}", file=sys.stderr)
-    if fixed.count:
-        print(f"Fixed {fixed.count} finding{'s' * (fixed.count != 1)}.", file=sys.stderr)
+    if fixed.count and not quiet:
+        print(f"Fixed {plural(fixed.count, 'finding')}.", file=sys.stderr)
     return fixed.result
-
-
-def _codes(text: str) -> tuple[str, ...]:
-    return tuple(code.strip().upper() for code in text.split(",") if code.strip())
-
-
-def _unknown_code(codes: tuple[str, ...]) -> str | None:
-    if not codes:
-        return None
-    from dlcheck.lint.registry import all_rules
-
-    known = [rule.code for rule in all_rules()]
-    return next((c for c in codes if not any(k.startswith(c) for k in known)), None)

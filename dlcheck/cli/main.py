@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 
 from dlcheck import __version__
+from dlcheck.errors import UserError
 
 _COMMANDS = {
     "check": "find data-loading faults in source code",
@@ -48,6 +50,10 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     chosen = next((a for a in arguments if not a.startswith("-")), None)
     parsed = build_parser(chosen).parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name or a line that the terminal cannot show is no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         module = importlib.import_module(f"dlcheck.cli.{parsed.command}")
         return int(module.run(parsed))
@@ -57,6 +63,10 @@ def main(argv: list[str] | None = None) -> int:
         # The reader of our output has gone (``dlcheck check . | head``): nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"dlcheck: {line}", file=sys.stderr)
+        return 2
     except Exception as error:
         if os.environ.get("DLCHECK_DEBUG"):
             raise

@@ -11,6 +11,7 @@ from typing import Any
 from dlcheck.config import toml
 from dlcheck.config.options import OPTIONS, Place, WrongValue, nearest
 from dlcheck.config.settings import Settings
+from dlcheck.errors import UserError
 
 FILES = (".dlcheck.toml", "dlcheck.toml", "pyproject.toml")
 
@@ -18,7 +19,7 @@ FILES = (".dlcheck.toml", "dlcheck.toml", "pyproject.toml")
 Layer = dict[str, Any]
 
 
-class ConfigError(Exception):
+class ConfigError(UserError):
     """Settings that cannot be used; one line of text for each thing that is wrong."""
 
 

@@ -41,7 +41,10 @@ def python_source(raw: bytes) -> bytes:
 def notebook_with(raw: bytes, source: bytes) -> bytes:
     """A notebook whose code cells are those of a source that ``python_source`` gave, after a change."""
     notebook = _load(raw)
-    for number, lines in _cells(source.decode("utf-8", "surrogatepass")).items():
+    cells = _cells(source.decode("utf-8", "surrogatepass"))
+    if list(cells) != [n for n, cell in enumerate(notebook["cells"], 1) if _is_code(cell)]:
+        raise ValueError("a change goes beyond one cell")
+    for number, lines in cells.items():
         text = "\n".join(lines)
         cell = notebook["cells"][number - 1]
         if text != _text(cell):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class FileError:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """All that a check found. ``files``: how many files were looked at; ``suppressed``: how many findings a comment hides.
+    """All that a check found. ``files``: how many files were looked at. ``hidden``: how many findings are left out, by why.
 
     ``sources`` holds the content of every file with a finding, or with comments that suppress some.
     """
@@ -55,7 +56,7 @@ class CheckResult:
     errors: tuple[FileError, ...]
     files: int
     sources: dict[str, bytes]
-    suppressed: int = 0
+    hidden: dict[str, int] = field(default_factory=dict)
 
 
 def check_paths(
@@ -69,6 +70,7 @@ def check_paths(
     walk: Walk | None = None,
     own_rules: tuple[Rule, ...] = (),
     cached: bool = False,
+    cache_dir: Path | None = None,
 ) -> CheckResult:
     """Check files, and the Python files below folders.
 
@@ -76,11 +78,12 @@ def check_paths(
     ``pyproject.toml``); findings are reported for the given files alone. ``select`` and ``ignore`` hold codes or
     prefixes of codes. Findings of low confidence are left out unless asked for. ``overlay`` holds the content of files (by
     absolute path) that is to be checked in place of what is on disk. ``walk`` says what is passed over, ``own_rules`` are
-    asked beside dlcheck's. ``cached``: remember in the user's cache folder what was found out, and use what was found
-    out before. Nothing that is read is ever run.
+    asked beside dlcheck's. ``cached``: remember in the user's cache folder, or in ``cache_dir``, what was found out,
+    and use what was found out before. Nothing that is read is ever run.
     """
     walk = walk or Walk()
     asked = Asked(select, ignore, low_confidence, own_rules, walk)
+    caching = partial(_cache, cache_dir) if cached else None
     groups: dict[tuple[Path, bool], dict[Path, None]] = {}
     for path in paths:
         path = Path(path).absolute()
@@ -91,7 +94,7 @@ def check_paths(
     sources: dict[str, bytes] = {}
     count = 0
     for (home, marked), files in sorted(groups.items()):
-        result = _check_project(home, marked, list(files), asked, overlay or {}, cached)
+        result = _check_project(home, marked, list(files), asked, overlay or {}, caching)
         findings += result.findings
         errors += result.errors
         sources |= result.sources
@@ -124,9 +127,9 @@ def _check_project(
     files: list[Path],
     asked: Asked,
     overlay: Mapping[str, bytes],
-    cached: bool,
+    caching: Callable[[Path], Cache] | None,
 ) -> CheckResult:
-    cache = _cache(root) if cached else None
+    cache = caching(root) if caching is not None else None
     read = Sources(root, overlay, cache)
     given = {name for name in (_relative(path, root) for path in files) if name is not None}
     if not any(read.summary(name).hints for name in given):
@@ -163,10 +166,10 @@ def _sources(
     return {str(read.root / name): read(name) for name in sorted(names)}
 
 
-def _cache(root: Path) -> Cache:
+def _cache(folder: Path | None, root: Path) -> Cache:
     from dlcheck.lint.cache import Cache
 
-    return Cache(root)
+    return Cache(root, folder)
 
 
 def _key(read: Sources, given: set[str], everything: set[str], asked: Asked) -> str | None:

@@ -10,7 +10,7 @@ from dlcheck.config.patterns import matcher
 from dlcheck.config.resolve import Resolver
 from dlcheck.config.settings import Settings
 from dlcheck.lint.api import CheckResult, check_paths
-from dlcheck.lint.discovery import Walk
+from dlcheck.lint.discovery import Walk, given_files
 from dlcheck.lint.finding import Finding
 from dlcheck.lint.registry import own_rules, rule_names
 from dlcheck.lint.suppress import NO_REASON, suppress
@@ -22,25 +22,24 @@ def check(
     *,
     root: Path | None = None,
     overlay: Mapping[str, bytes] | None = None,
+    cached: bool = False,
 ) -> CheckResult:
-    """Check files and folders under their settings.
+    """Check files and folders under their settings. ``cached``: use what earlier checks found out, and remember it.
 
     Every rule is asked, whatever is chosen, since only then is it known which suppressions are used.
     """
     paths = [path.absolute() for path in paths]
-    given = [resolver.settings(path if path.is_dir() else path.parent) for path in paths]
+    given = _settings_of(paths, resolver)
     own = tuple(dict.fromkeys(path for settings in given for path in settings.rules))
     result = check_paths(
         paths,
         root,
         low_confidence=True,
         overlay=overlay,
-        walk=Walk(
-            resolver.excluded,
-            all(settings.respect_gitignore for settings in given),
-            any(settings.force_exclude for settings in given),
-        ),
+        walk=_walk(given, resolver),
         own_rules=own_rules(own),
+        cached=cached,
+        cache_dir=next((settings.cache_dir for settings in given if settings.cache_dir is not None), None),
     )
     names = rule_names(own)
     by_file: dict[str, list[Finding]] = {file: [] for file in result.sources}
@@ -60,7 +59,25 @@ def check(
         hidden += sum(chosen(f.rule) and settings.keeps(f.severity, f.confidence) for f in done.taken)
         left += kept
     left.sort(key=lambda f: (f.place.file, f.place.line, f.place.column, f.rule, f.message))
-    return replace(result, findings=tuple(left), suppressed=hidden)
+    return replace(result, findings=tuple(left), hidden={"suppressed": hidden})
+
+
+def files_to_check(paths: Iterable[Path], resolver: Resolver) -> list[Path]:
+    """The files that a check of these paths reports on."""
+    paths = [path.absolute() for path in paths]
+    return given_files(paths, _walk(_settings_of(paths, resolver), resolver))
+
+
+def _settings_of(paths: Iterable[Path], resolver: Resolver) -> list[Settings]:
+    return [resolver.settings(path if path.is_dir() else path.parent) for path in paths]
+
+
+def _walk(given: list[Settings], resolver: Resolver) -> Walk:
+    return Walk(
+        resolver.excluded,
+        all(settings.respect_gitignore for settings in given),
+        any(settings.force_exclude for settings in given),
+    )
 
 
 def _chosen(settings: Settings, file: str) -> Callable[[str], bool]:

@@ -45,18 +45,18 @@ class Directive:
 
 
 _WHOLE_FILE = (0, 1 << 60)
+# What the tokenizer gives between statements.
+_BETWEEN = (
+    tokenize.NL, tokenize.COMMENT, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER,
+)  # fmt: skip
 
 
 def find_directives(source: bytes) -> list[Directive]:
     """The suppressions of a file, in order; none where it cannot be read as Python."""
     if b"noqa" not in source.lower() and not may_suppress(source):
         return []
-    try:
-        tokens = list(tokenize.tokenize(io.BytesIO(source).readline))
-    except (SyntaxError, tokenize.TokenError, ValueError):
-        return []
     out: list[Directive] = []
-    for comment, lines in _comments(tokens):
+    for comment, lines in _comments(_tokens(source)):
         for part in re.finditer(r"#[^#]*", comment.string):
             found = _directive(
                 part.group().rstrip(), comment.start[0], comment.start[1] + part.start() + 1, lines
@@ -64,6 +64,45 @@ def find_directives(source: bytes) -> list[Directive]:
             if found is not None:
                 out.append(found)
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLines:
+    """Where comments fit: ``free`` lines take one at their end; ``last`` is the last line of a line's statement, which does too."""
+
+    free: frozenset[int]
+    last: dict[int, int]
+
+
+def statement_lines(source: bytes) -> StatementLines:
+    """Where comments fit in a source."""
+    taken: set[int] = set()  # lines that end within a string
+    last: dict[int, int] = {}
+    start = 0
+    strings: list[int] = []
+    for token in _tokens(source):
+        name = tokenize.tok_name[token.type]
+        if name in ("FSTRING_START", "TSTRING_START"):
+            strings.append(token.start[0])
+        begin = strings.pop() if name in ("FSTRING_END", "TSTRING_END") else token.start[0]
+        if name in ("STRING", "FSTRING_END", "TSTRING_END"):
+            taken.update(range(begin, token.end[0]))
+        if token.type == tokenize.NEWLINE:
+            last |= dict.fromkeys(range(start or token.start[0], token.start[0] + 1), token.start[0])
+            start = 0
+        elif token.type not in _BETWEEN:
+            start = start or token.start[0]
+    lines = source.splitlines()
+    free = (n for n in last if n not in taken and not lines[n - 1].rstrip().endswith(b"\\"))
+    return StatementLines(frozenset(free), last)
+
+
+def _tokens(source: bytes) -> list[tokenize.TokenInfo]:
+    """The tokens of a source; none where it cannot be read as Python."""
+    try:
+        return list(tokenize.tokenize(io.BytesIO(source).readline))
+    except (SyntaxError, tokenize.TokenError, ValueError):
+        return []
 
 
 def _directive(text: str, line: int, column: int, lines: tuple[int, int]) -> Directive | None:

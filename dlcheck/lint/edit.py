@@ -16,6 +16,7 @@ from libcst.codemod.visitors import AddImportsVisitor, ImportItem
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
 
 from dlcheck.facts.model import At
+from dlcheck.facts.text import utf8
 from dlcheck.lint.fix import (
     AddImport,
     ChangeComment,
@@ -90,7 +91,7 @@ class _Changer(cst.CSTTransformer):
 
     def __init__(self, edits: Sequence[Edit], source: bytes, config: cst.PartialParserConfig) -> None:
         super().__init__()
-        self._lines = source.splitlines(keepends=True)
+        self._lines = utf8(source).splitlines(keepends=True)
         self._config = config
         self._edits = edits
         self._done: set[int] = set()

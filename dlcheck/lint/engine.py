@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dlcheck.facts.model import At, FileFacts
 from dlcheck.facts.parse import parse
+from dlcheck.facts.text import utf8
 from dlcheck.lint.api import Asked, CheckResult, FileError
 from dlcheck.lint.finding import Finding, Place
 from dlcheck.lint.registry import all_rules
@@ -99,7 +100,7 @@ def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes
 
 
 def _place(file: str, at: At, source: bytes) -> Place:
-    lines = source.splitlines()
+    lines = utf8(source).splitlines()
 
     def column(line: int, offset: int) -> int:
         # The parser counts UTF-8 bytes; people count characters.

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlcheck.facts.text import decode, split_lines
 from dlcheck.lint.api import CheckResult
 from dlcheck.lint.finding import Finding
+from dlcheck.lint.sources import is_notebook
 
 # A fix may uncover another; more rounds than this would mean that two fixes undo each other.
 _MOST_ROUNDS = 4
@@ -75,7 +77,7 @@ def unified_diff(changes: dict[str, tuple[bytes, bytes]], shown: Callable[[str],
     out: list[str] = []
     for file, (before, after) in sorted(changes.items()):
         name = shown(file)
-        old, new = (text.decode("utf-8", "replace").splitlines(keepends=True) for text in (before, after))
+        old, new = (split_lines(decode(text)) for text in (before, after))
         out += difflib.unified_diff(old, new, name, name)
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in out)
 
@@ -86,8 +88,15 @@ def write_changes(changes: dict[str, tuple[bytes, bytes]]) -> list[str]:
 
     problems = []
     for file, (_, after) in sorted(changes.items()):
+        path = Path(file)
         try:
-            write_atomically(Path(file), after)
-        except OSError as error:
-            problems.append(f"{file}: {error.strerror or error}")
+            write_atomically(path, _in_notebook(path, after) if is_notebook(file) else after)
+        except (OSError, ValueError) as error:
+            problems.append(f"{file}: {(isinstance(error, OSError) and error.strerror) or error}")
     return problems
+
+
+def _in_notebook(path: Path, source: bytes) -> bytes:
+    from dlcheck.facts.notebook import notebook_with
+
+    return notebook_with(path.read_bytes(), source)

@@ -16,13 +16,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcheck.errors import UserError
+
 if TYPE_CHECKING:
     from dlcheck.lint.rule import Rule
 
 _FILE_NAME = re.compile(r"([a-z]+\d+)_(\w+)")
 
 
-class RuleError(Exception):
+class RuleError(UserError):
     """A file of a project's own rules that cannot be used, and why."""
 
 

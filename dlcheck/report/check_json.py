@@ -1,51 +1,57 @@
-"""Findings as JSON: ``{"schema", "findings": [...], "errors": [...], "files"}``."""
+"""Findings as JSON: ``{"schema", "findings": [...], "errors": [...], "files", "hidden"}``."""
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from typing import Any
 
-from dlcheck.lint.api import CheckResult
+from dlcheck.lint.api import CheckResult, FileError
 from dlcheck.lint.finding import Finding
+from dlcheck.report.check_parts import error_spot, spot
 
 
-def finding_json(finding: Finding) -> dict[str, Any]:
-    """One finding as a JSON object; lines and columns count from 1, the end is exclusive."""
-    place = finding.place
+def render(result: CheckResult) -> str:
+    """The whole result."""
+    value = {
+        "schema": "dlcheck.check/1",
+        "findings": [finding_json(finding, result.sources) for finding in result.findings],
+        "errors": [error_json(error, result.sources) for error in result.errors],
+        "files": result.files,
+        "hidden": result.hidden,
+    }
+    return json.dumps(value, indent=2) + "\n"
+
+
+def finding_json(finding: Finding, sources: Mapping[str, bytes]) -> dict[str, Any]:
+    """One finding. Lines and columns count from 1, the end is exclusive; in a notebook lines count within the cell."""
+    shown = spot(finding.place, sources)
+    also = [spot(place, sources) for place in finding.also]
     return {
         "rule": finding.rule,
         "name": finding.name,
-        "file": shown_path(place.file),
-        "line": place.line,
-        "column": place.column,
-        "end_line": place.end_line,
-        "end_column": place.end_column,
+        "file": shown.file,
+        "cell": shown.cell or None,
+        "line": shown.line,
+        "column": shown.column,
+        "end_line": shown.end_line,
+        "end_column": shown.end_column,
         "message": finding.message,
         "help": finding.help,
         "severity": finding.severity,
         "confidence": finding.confidence,
         "fix": None if finding.fix is None else {"title": finding.fix.title, "safe": finding.fix.safe},
-        "also": [{"file": shown_path(p.file), "line": p.line, "column": p.column} for p in finding.also],
+        "also": [{"file": s.file, "cell": s.cell or None, "line": s.line, "column": s.column} for s in also],
     }
 
 
-def render_json(result: CheckResult) -> str:
-    """The whole result, with a line break at its end."""
-    errors = [
-        {"file": shown_path(e.file), "line": e.line, "column": e.column, "message": e.message}
-        for e in result.errors
-    ]
-    value = {
-        "schema": "dlcheck.check/1",
-        "findings": [finding_json(f) for f in result.findings],
-        "errors": errors,
-        "files": result.files,
+def error_json(error: FileError, sources: Mapping[str, bytes]) -> dict[str, Any]:
+    """A problem with a file."""
+    shown = error_spot(error, sources)
+    return {
+        "file": shown.file,
+        "cell": shown.cell or None,
+        "line": shown.line,
+        "column": shown.column,
+        "message": error.message,
     }
-    return json.dumps(value, indent=2) + "\n"
-
-
-def shown_path(file: str) -> str:
-    """A path relative to the working directory where it lies below it, else as it is."""
-    relative = os.path.relpath(file)
-    return file if relative.startswith("..") else relative
