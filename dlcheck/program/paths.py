@@ -152,6 +152,11 @@ def setup_path(evaluator: Evaluator, cls: Scope) -> Path:
     return path
 
 
+def extend(path: Path, method: Scope, cls: Scope) -> None:
+    """Add what a method of a class reaches to a path."""
+    _walk(path, method, cls, set(), lazy=False, repeats=False, depth=1)
+
+
 def _after_self(method: Scope) -> list[str]:
     skip = 1 if method.self_name is not None else 0
     return [p.name for p in method.params[skip:]]
