@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dlcheck.diagnosis.advice import advise, predictions
 from dlcheck.diagnosis.attribution import Part, by_cause
 from dlcheck.diagnosis.evidence import Evidence, gather
+from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.join import culprits, is_at, price
 from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
@@ -33,7 +34,8 @@ def diagnose(timeline: Timeline, findings: Iterable[Finding] = ()) -> Diagnosis:
         exit_code=timeline.exit_code,
         wall_s=(timeline.end - timeline.begin) / 1e9,
         begin_ns=timeline.begin,
-        loaders=tuple(sorted(loaders, key=lambda loader: -loader.wait_s)),
+        # What ended the run comes first, then what it waited for most.
+        loaders=tuple(sorted(loaders, key=lambda loader: (loader.verdict not in FATAL, -loader.wait_s))),
         incidents=timeline.incidents,
         findings=price(findings, evidences, project),
         environment=timeline.environment,

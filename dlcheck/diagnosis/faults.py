@@ -9,6 +9,12 @@ from statistics import fmean
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.units import amount, duration
 
+FATAL = frozenset(("shared-memory-full", "worker-killed", "dataset-error", "hang"))
+"""Verdicts that say why the run ended, or stood still."""
+
+# The sharpest first: a worker that dies of a full shared memory is all of the first three.
+_INCIDENTS = ("shared-memory-full", "worker-killed", "dataset-error", "unpicklable-batch", "hang")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -20,8 +26,7 @@ class Verdict:
 
 def incident_verdict(evidence: Evidence) -> Verdict | None:
     """What ended or stopped the run, where the run says so itself."""
-    names = ("shared-memory-full", "worker-killed", "dataset-error", "unpicklable-batch", "hang")
-    for name in names:
+    for name in _INCIDENTS:
         for incident in evidence.incidents:
             if incident.kind == name:
                 where = f" at {incident.stack[-1].file}:{incident.stack[-1].line}" if incident.stack else ""
