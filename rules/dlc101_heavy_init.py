@@ -199,7 +199,7 @@ class _Pass:
                 return True
         if depth > 4 or _SWITCH.search(scope.name):
             return depth <= 4
-        callers = [s for s, _ in self.evaluator.callers(scope) if self.path.step_of(s.scope) is not None]
+        callers = [s for s, _ in self.evaluator.callers.of(scope) if self.path.step_of(s.scope) is not None]
         return bool(callers) and all(self._guarded(s.scope, s.block, depth + 1) for s in callers)
 
 

@@ -124,7 +124,7 @@ def _rebuilt(
     if scope.kind != "function" or depth > 3 or _uses_self(exprs, scope):
         return False
     needed = _parameters_behind(scope, exprs)
-    for site, skipped in program.evaluator.callers(scope):
+    for site, skipped in program.evaluator.callers.of(scope):
         if any(isinstance(a, Star) for a in site.call.args) or any(k is None for k, _ in site.call.keywords):
             continue  # what is given is not seen
         arguments = Arguments(program.evaluator, site.call, site.scope)

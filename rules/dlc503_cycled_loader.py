@@ -21,7 +21,7 @@ from dlcheck.program.values import Made
 
 def check(program: Program) -> Iterator[Report]:
     built = {id(loader.call) for loader in program.loaders}
-    for site in program.evaluator.calls_named("cycle"):
+    for site in program.evaluator.callers.named("cycle"):
         if "itertools.cycle" not in program.callees(site) or not site.call.args:
             continue
         given = program.values(site.call.args[0], site.scope)

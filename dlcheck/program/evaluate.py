@@ -8,7 +8,7 @@ It never runs anything.
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dlcheck.facts.model import (
@@ -31,6 +31,7 @@ from dlcheck.facts.model import (
     Sub,
     dotted,
 )
+from dlcheck.program.callers import Callers
 from dlcheck.program.scope import Binding, Block, CallSite, Scope
 from dlcheck.program.values import (
     ABSENT,
@@ -76,15 +77,9 @@ class Evaluator:
         self.project = project
         self._memo: dict[tuple[int, int], Values] = {}
         self._active: set[tuple[int, int]] = set()
-        self._calls_by_name: dict[str, list[CallSite]] = {}
-        self._indexed: set[str] = set()
-        self._callers: dict[int, tuple[int, list[tuple[CallSite, int]]]] = {}
-        self._subclasses: dict[int, list[Scope]] = {}
-        self._searched: set[str] = set()
-        self._asked: dict[str, list[Scope]] = {}
         self._lineage: dict[int, tuple[Value, ...]] = {}
         self._arguments: dict[int, Arguments] = {}
-        self.parser_arguments: list[tuple[CallSite, tuple[str, ...]]] = []
+        self.callers = Callers(self)
 
     # -- entry ----------------------------------------------------------------------------------------------------
 
@@ -281,7 +276,7 @@ class Evaluator:
         if param.name == scope.self_name and scope.owner is not None:
             return (SelfOf(scope.owner),)
         default = self._default(scope, param)
-        callers = self.callers(scope)
+        callers = self.callers.of(scope)
         out: list[Values] = []
         for site, skipped in callers:
             arguments = self._arguments.get(id(site))
@@ -349,107 +344,6 @@ class Evaluator:
             return ()
         found = self.values(param.annotation, scope.parent or scope)
         return tuple(SelfOf(v.scope) for v in found if isinstance(v, Ref) and v.scope.kind == "class")
-
-    # -- who calls ------------------------------------------------------------------------------------------------
-
-    def _index(self) -> None:
-        if len(self._indexed) == self.project.count:
-            return
-        for module in self.project.loaded:
-            if module.path in self._indexed:
-                continue
-            self._indexed.add(module.path)
-            for scope in module.scope.descend():
-                for site in scope.calls:
-                    name = _last_name(site.call.func)
-                    if name:
-                        self._calls_by_name.setdefault(name, []).append(site)
-                    if name == "add_argument":
-                        flags = [a.value for a in site.call.args if isinstance(a, Const)]
-                        names = tuple(str(f).lstrip("-").replace("-", "_") for f in flags)
-                        dest = next((v for k, v in site.call.keywords if k == "dest"), None)
-                        if isinstance(dest, Const):
-                            names = (str(dest.value),)
-                        self.parser_arguments.append((site, names))
-
-    def calls_named(self, name: str) -> list[CallSite]:
-        """Every call in the files read so far whose callee's last name is this one."""
-        self._index()
-        self._asked.setdefault(name, [])
-        return self._calls_by_name.get(name, [])
-
-    def callers(self, scope: Scope) -> list[tuple[CallSite, int]]:
-        """The calls of a function of the project, with the number of parameters that the call does not show (``self``)."""
-        self._index()
-        known = self._callers.get(id(scope))
-        if known is not None and known[0] == len(self._indexed):
-            return known[1]
-        names = [scope.name]
-        owner = scope.owner
-        if owner is not None and scope.name == "__init__":
-            names = [owner.name, "__init__", *(c.name for c in self.subclasses(owner))]
-        elif owner is not None and scope.name == "__call__":
-            names = []
-        out: list[tuple[CallSite, int]] = []
-        self._callers[id(scope)] = (len(self._indexed), out)
-        for name in dict.fromkeys(names):
-            self._asked.setdefault(name, []).append(scope)
-            for site in self._calls_by_name.get(name, []):
-                for value in self.values(site.call.func, site.scope):
-                    if isinstance(value, Ref) and self._reaches(value, scope):
-                        hidden = 1 if owner is not None and not scope.is_static else 0
-                        explicit = isinstance(value, Ref) and value.scope is scope and not value.bound
-                        out.append((site, 0 if explicit and owner is not None else hidden))
-                        break
-        return out
-
-    def _reaches(self, value: Ref, scope: Scope) -> bool:
-        if value.scope is scope:
-            return True
-        if value.scope.kind == "class":
-            return scope.name == "__init__" and self.method(value.scope, "__init__") is scope
-        # A call of a base class's method may run what a subclass puts in its place.
-        base, owner = value.scope.owner, scope.owner
-        if base is not None and owner is not None and value.scope.name == scope.name and base is not owner:
-            return any(isinstance(v, Ref) and v.scope is base for v in self.lineage(owner))
-        return False
-
-    def subclasses(self, cls: Scope) -> list[Scope]:
-        """The classes in the files read so far that derive from a class of the project."""
-        self._asked.setdefault(cls.name, []).append(cls)
-        for module in self.project.loaded if len(self._searched) != self.project.count else ():
-            if module.path not in self._searched:
-                self._searched.add(module.path)
-                for scope in module.scope.descend():
-                    if scope.kind == "class" and scope.node.bases:
-                        for value in self.lineage(scope)[1:]:
-                            if isinstance(value, Ref):
-                                self._subclasses.setdefault(id(value.scope), []).append(scope)
-        return self._subclasses.get(id(cls), [])
-
-    def settled(self, modules: Iterable[Module]) -> bool:
-        """Whether nothing that was answered so far changes with these modules, which were read meanwhile.
-
-        They may call what callers were asked for, derive from what subclasses were asked for, or define options.
-        """
-        scopes = [scope for module in modules for scope in module.scope.descend()]
-        return not any(self._is_derived(scope) or any(map(self._is_caller, scope.calls)) for scope in scopes)
-
-    def _is_derived(self, scope: Scope) -> bool:
-        if scope.kind != "class" or not any(_last_name(base) in self._asked for base in scope.node.bases):
-            return False
-        asked = (cls for base in scope.node.bases for cls in self._asked.get(_last_name(base), ()))
-        return bool({Ref(cls) for cls in asked} & set(self.lineage(scope)))
-
-    def _is_caller(self, site: CallSite) -> bool:
-        name = _last_name(site.call.func)
-        if name == "add_argument":
-            return True
-        asked = self._asked.get(name)
-        if asked is None:
-            return False
-        values = self.values(site.call.func, site.scope)
-        return not asked or any(isinstance(v, Ref) and self._reaches(v, s) for v in values for s in asked)
 
     # -- classes --------------------------------------------------------------------------------------------------
 
@@ -559,8 +453,7 @@ class Evaluator:
 
     def parser_default(self, dest: str, scope: Scope) -> Values:
         """The default of a command-line argument: of a parser in the same file, else of the nearest file that has one."""
-        self._index()
-        sites = [site for site, names in self.parser_arguments if dest in names]
+        sites = self.callers.option(dest)
         if not sites:
             return ()
         here = scope.module.path
@@ -913,9 +806,3 @@ _STAR_NAMES: dict[str, frozenset[str]] = {
     "torch": frozenset(["Tensor", "tensor", "load", "device", "no_grad"]),
 }
 _BUILTINS = frozenset(dir(builtins))
-
-
-def _last_name(expr: Expr) -> str:
-    if isinstance(expr, Sub):
-        expr = expr.base
-    return expr.attr if isinstance(expr, Attr) else expr.id if isinstance(expr, Name) else ""

@@ -72,7 +72,7 @@ class Program:
         """Read the files that loaders reach, until no more are reached; then find loaders, uses and datasets."""
         for _ in range(4):
             new = self._read_on()
-            if self.evaluator.settled(new):
+            if self.evaluator.callers.settled(new):
                 break
             self.evaluator = Evaluator(self.project)
         self.consumption.find(self.scopes())

@@ -235,7 +235,7 @@ class Consumption:
             if around.kind in ("for", "while"):
                 out.add(around)
         if scope.kind in ("function", "lambda"):
-            for site, _ in self.evaluator.callers(scope):
+            for site, _ in self.evaluator.callers.of(scope):
                 out |= self._building_loops(site.scope, site.block, conditional, depth + 1, seen)
         return out
 
@@ -252,7 +252,7 @@ class Consumption:
             out |= {b for b in block.chain() if b.kind in ("for", "while")}
         if scope.kind not in ("function", "lambda"):
             return out
-        callers = [site for site, _ in self.evaluator.callers(scope)]
+        callers = [site for site, _ in self.evaluator.callers.of(scope)]
         handing = [site for site in callers if self._hands_over(site, loader)]
         for site in handing or callers:
             out |= self._loops_for(site.scope, site.block, loader, depth + 1, seen)

@@ -1,0 +1,174 @@
+"""Who calls what, who derives from whom, and which options parsers have, in the files read so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from dlcheck.facts.model import Attr, Const, Expr, Name, Sub
+from dlcheck.program.scope import CallSite, Scope
+from dlcheck.program.values import Ref
+
+if TYPE_CHECKING:
+    from dlcheck.program.evaluate import Evaluator
+    from dlcheck.program.project import Module
+
+# The calls of one name, by what they call: with their number in the order of reading.
+_Table = dict[int, list[tuple[int, CallSite, Ref]]]
+_Callers = list[tuple[CallSite, int]]
+
+
+class Callers:
+    """An index of calls by name, and by target as soon as somebody asks for it. It grows as files are read."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._project = evaluator.project
+        self._indexed: set[str] = set()
+        self._by_name: dict[str, list[CallSite]] = {}
+        self._options: dict[str, list[CallSite]] = {}
+        # By name: how many calls of that name are in the table. None while it is made.
+        self._targets: dict[str, tuple[int, _Table] | None] = {}
+        self._known: dict[int, tuple[int, _Callers]] = {}
+        self._searched: set[str] = set()
+        self._derived: dict[int, list[Scope]] = {}
+        self._asked: dict[str, list[Scope]] = {}
+
+    def named(self, name: str) -> list[CallSite]:
+        """Every call whose callee's last name is this one."""
+        self._index()
+        self._asked.setdefault(name, [])
+        return self._by_name.get(name, [])
+
+    def option(self, dest: str) -> list[CallSite]:
+        """The ``add_argument`` calls that define a command-line option."""
+        self._index()
+        return self._options.get(dest, [])
+
+    def of(self, scope: Scope) -> _Callers:
+        """The calls of a function of the project, with the number of parameters that the call does not show (``self``)."""
+        self._index()
+        known = self._known.get(id(scope))
+        if known is not None and known[0] == len(self._indexed):
+            return known[1]
+        out: _Callers = []
+        self._known[id(scope)] = (len(self._indexed), out)
+        owner = scope.owner
+        seen: set[int] = set()
+        for name in self._names(scope):
+            self._asked.setdefault(name, []).append(scope)
+            table = self._table(name)
+            found = [entry for target in self._targets_of(scope) for entry in table.get(id(target), ())]
+            for _, site, ref in sorted(found, key=lambda entry: entry[0]):
+                if id(site) not in seen:
+                    seen.add(id(site))
+                    explicit = owner is None or scope.is_static or (ref.scope is scope and not ref.bound)
+                    out.append((site, 0 if explicit else 1))
+        return out
+
+    def subclasses(self, cls: Scope) -> list[Scope]:
+        """The classes that derive from a class of the project."""
+        self._asked.setdefault(cls.name, []).append(cls)
+        for module in self._project.loaded if len(self._searched) != self._project.count else ():
+            if module.path not in self._searched:
+                self._searched.add(module.path)
+                for scope in module.scope.descend():
+                    if scope.kind == "class" and scope.node.bases:
+                        for value in self._evaluator.lineage(scope)[1:]:
+                            if isinstance(value, Ref):
+                                self._derived.setdefault(id(value.scope), []).append(scope)
+        return self._derived.get(id(cls), [])
+
+    def settled(self, modules: Iterable[Module]) -> bool:
+        """Whether nothing that was answered so far changes with these modules, which were read meanwhile.
+
+        They may call what callers were asked for, derive from what subclasses were asked for, or define options.
+        """
+        scopes = [scope for module in modules for scope in module.scope.descend()]
+        return not any(self._derives(scope) or any(map(self._calls, scope.calls)) for scope in scopes)
+
+    def _index(self) -> None:
+        if len(self._indexed) == self._project.count:
+            return
+        for module in self._project.loaded:
+            if module.path in self._indexed:
+                continue
+            self._indexed.add(module.path)
+            for scope in module.scope.descend():
+                for site in scope.calls:
+                    name = last_name(site.call.func)
+                    if name:
+                        self._by_name.setdefault(name, []).append(site)
+                    if name == "add_argument":
+                        for dest in _destinations(site):
+                            self._options.setdefault(dest, []).append(site)
+
+    def _names(self, scope: Scope) -> list[str]:
+        owner = scope.owner
+        if owner is not None and scope.name == "__init__":
+            return list(dict.fromkeys([owner.name, "__init__", *(c.name for c in self.subclasses(owner))]))
+        return [] if owner is not None and scope.name == "__call__" else [scope.name]
+
+    def _targets_of(self, scope: Scope) -> list[Scope]:
+        """What a call may name to run a function: itself, its class, or the method of a base class that it replaces."""
+        targets = [scope]
+        owner = scope.owner
+        if owner is None:
+            return targets
+        if scope.name == "__init__":
+            classes = [owner, *self.subclasses(owner)]
+            targets += [cls for cls in classes if self._evaluator.method(cls, "__init__") is scope]
+        for value in self._evaluator.lineage(owner)[1:]:
+            if isinstance(value, Ref) and scope.name in value.scope.functions:
+                targets.append(value.scope.functions[scope.name])
+        return targets
+
+    def _table(self, name: str) -> _Table:
+        """The calls of a name, by the scope that each may reach."""
+        sites = self._by_name.get(name, [])
+        made = self._targets.get(name, (0, {}))
+        if made is not None and made[0] == len(sites):
+            return made[1]
+        count, table = made if made is not None else (0, {})
+        nested = made is None  # asked for again on the way: what is being made is not complete
+        if not nested:
+            self._targets[name] = None
+        for number in range(count, len(sites)):
+            site = sites[number]
+            for value in self._evaluator.values(site.call.func, site.scope):
+                if isinstance(value, Ref):
+                    table.setdefault(id(value.scope), []).append((number, site, value))
+        if not nested:
+            self._targets[name] = (len(sites), table)
+        return table
+
+    def _derives(self, scope: Scope) -> bool:
+        if scope.kind != "class" or not any(last_name(base) in self._asked for base in scope.node.bases):
+            return False
+        asked = (cls for base in scope.node.bases for cls in self._asked.get(last_name(base), ()))
+        return bool({Ref(cls) for cls in asked} & set(self._evaluator.lineage(scope)))
+
+    def _calls(self, site: CallSite) -> bool:
+        name = last_name(site.call.func)
+        if name == "add_argument":
+            return True
+        asked = self._asked.get(name)
+        if asked is None:
+            return False
+        called = {v.scope for v in self._evaluator.values(site.call.func, site.scope) if isinstance(v, Ref)}
+        return not asked or (bool(called) and any(not called.isdisjoint(self._targets_of(s)) for s in asked))
+
+
+def _destinations(site: CallSite) -> tuple[str, ...]:
+    for key, value in site.call.keywords:
+        if key == "dest" and isinstance(value, Const):
+            return (str(value.value),)
+    flags = [a.value for a in site.call.args if isinstance(a, Const)]
+    return tuple(str(flag).lstrip("-").replace("-", "_") for flag in flags)
+
+
+def last_name(expr: Expr) -> str:
+    """``c`` of ``a.b.c``, also where it is indexed."""
+    if isinstance(expr, Sub):
+        expr = expr.base
+    return expr.attr if isinstance(expr, Attr) else expr.id if isinstance(expr, Name) else ""
