@@ -138,7 +138,7 @@ def _report(recording: Path, arguments: argparse.Namespace) -> None:
     from dlcheck.report.build import build_report
     from dlcheck.report.run_json import render_json
 
-    report = build_report(recording, check=not arguments.no_check)
+    report = build_report(recording, check=not arguments.no_check, fresh=True)
     text = render_json(report)
     (recording / "report.json").write_text(text, encoding="utf-8")
     if arguments.quiet:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dlcheck.diagnosis.advice import advise, predictions
 from dlcheck.diagnosis.attribution import Part, by_cause
-from dlcheck.diagnosis.evidence import Evidence, gather
+from dlcheck.diagnosis.evidence import Evidence, gather_all
 from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.join import culprits, is_at, price
@@ -24,7 +24,7 @@ def diagnose(timeline: Timeline, findings: Iterable[Finding] = ()) -> Diagnosis:
     """Everything that can be said of a recorded run. ``findings``: static ones, with absolute paths."""
     findings = tuple(findings)
     project = Project(timeline.environment)
-    evidences = [gather(timeline, loader) for loader in timeline.loaders]
+    evidences = gather_all(timeline)
     samples: dict[int, list[ProcessSample]] = {}
     for sample in timeline.processes:
         samples.setdefault(sample.pid, []).append(sample)
@@ -62,6 +62,7 @@ def _diagnose(
     loading_free = evidence.wall - evidence.wait
     slowest = loader.samples.slowest if loader.samples is not None else ()
     return LoaderDiagnosis(
+        key=loader.key,
         created_at=loader.created_at,
         dataset=loader.dataset,
         settings=loader.settings,

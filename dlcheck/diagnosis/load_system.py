@@ -29,4 +29,14 @@ def _rows(path: Path, fields: int, notes: list[str]) -> list[list[Any]]:
         notes.append(f"{path.name} is missing: counters are not known")
         return []
     rows = [row for row in read_lines(path, notes) if isinstance(row, list) and len(row) == fields]
-    return sorted((row for row in rows if isinstance(row[0], int)), key=lambda row: row[0])
+    return sorted((row for row in rows if _is_sample(row)), key=lambda row: row[0])
+
+
+def _is_sample(row: list[Any]) -> bool:
+    """Whether a row has its time, holds numbers in all other fields, and the state of a process at its end."""
+    numbers, known = (row[:-1], 4) if len(row) == _PROCESS_FIELDS else (row, 2)
+    return (
+        isinstance(row[0], int)
+        and None not in row[:known]
+        and all(value is None or isinstance(value, (int, float)) for value in numbers)
+    )

@@ -60,12 +60,13 @@ class WorkerUse:
 
 @dataclass(frozen=True, slots=True)
 class LoaderDiagnosis:
-    """What is to be said of one loader.
+    """What is to be said of one loader, the one of the timeline with the same ``key``.
 
     ``causes_s`` adds up to ``wait_s``; so do ``phases_s``. ``details_s`` says what lies beneath a cause, as
     "cause: detail". ``ceiling``: by which factor the loop would be faster if loading cost nothing.
     """
 
+    key: str
     created_at: Site
     dataset: str
     settings: Mapping[str, Any]

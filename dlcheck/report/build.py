@@ -9,22 +9,27 @@ from pathlib import Path
 
 from dlcheck.diagnosis.diagnose import diagnose
 from dlcheck.diagnosis.hotlines import Project
+from dlcheck.diagnosis.model import Diagnosis
 from dlcheck.diagnosis.recording import load
-from dlcheck.diagnosis.timeline import Timeline
+from dlcheck.diagnosis.timeline import Site, Timeline
 from dlcheck.lint.finding import Finding
+from dlcheck.report.excerpts import Excerpt, read_excerpts, take_excerpts, write_excerpts
 from dlcheck.report.model import Report, read_findings, write_findings
 
 FINDINGS = "findings.json"
+EXCERPTS = "excerpts.json"
 _MOST_FILES = 500
 _MOST_STACKS = 5000
 _SKIPPED = frozenset(("site-packages", "dist-packages", "node_modules", "__pycache__", "build", "dist"))
 
 
-def build_report(recording: Path, *, check: bool) -> Report:
+def build_report(recording: Path, *, check: bool, fresh: bool = False) -> Report:
     """The report of a recording.
 
     ``check``: check the sources that the run used, and keep the findings beside the recording; otherwise take
-    those that were kept, if any. Raises FileNotFoundError or ValueError where there is no recording.
+    those that were kept, if any. ``fresh``: the run has just ended on this machine, and the source lines that
+    the report names are kept beside the recording too. Raises FileNotFoundError or ValueError where there is
+    no recording.
     """
     timeline = load(recording)
     findings: tuple[Finding, ...] = ()
@@ -38,7 +43,33 @@ def build_report(recording: Path, *, check: bool) -> Report:
         except (OSError, ValueError) as error:
             notes.append(f"the kept findings cannot be read: {error}")
     diagnosis = diagnose(timeline, findings)
-    return Report(replace(diagnosis, notes=(*diagnosis.notes, *notes)), str(recording))
+    excerpts = _excerpts(recording, diagnosis, fresh, notes)
+    return Report(replace(diagnosis, notes=(*diagnosis.notes, *notes)), timeline, str(recording), excerpts)
+
+
+def _excerpts(
+    recording: Path, diagnosis: Diagnosis, fresh: bool, notes: list[str]
+) -> dict[tuple[str, int], Excerpt]:
+    try:
+        if fresh:
+            excerpts = take_excerpts(_places(diagnosis))
+            write_excerpts(recording / EXCERPTS, excerpts)
+            return excerpts
+        return read_excerpts(recording / EXCERPTS) if (recording / EXCERPTS).exists() else {}
+    except (OSError, ValueError) as error:
+        notes.append(f"no source lines are shown: {error}")
+        return {}
+
+
+def _places(diagnosis: Diagnosis) -> Iterator[Site]:
+    """The lines of the project that a report names, in the order in which it does."""
+    project = Project(dict(diagnosis.environment))
+    for loader in diagnosis.loaders:
+        for culprit in loader.culprits:
+            if project.owns(culprit.site.file):
+                yield replace(culprit.site, file=project.absolute(culprit.site.file))
+    for priced in diagnosis.findings:
+        yield Site(priced.finding.place.file, priced.finding.place.line)
 
 
 def _check(timeline: Timeline, notes: list[str]) -> tuple[Finding, ...]:

@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from dlcheck.diagnosis.model import Diagnosis
+from dlcheck.diagnosis.timeline import Timeline
 from dlcheck.lint.finding import Finding, Place
+from dlcheck.report.excerpts import Excerpts
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A diagnosis, with its findings priced, and where the recording lies that it was made from."""
+    """A diagnosis, with its findings priced, and what it was made from: the timeline, and where the recording lies.
+
+    ``excerpts``: source lines around the places that it names, where they were kept.
+    """
 
     diagnosis: Diagnosis
+    timeline: Timeline
     recording: str
+    excerpts: Excerpts = field(default_factory=dict)
 
     @property
     def directory(self) -> str:

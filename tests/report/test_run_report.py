@@ -47,7 +47,8 @@ def report() -> Report:
         "worker-killed", ns(500), 110, "worker 0 was killed", (Site("/project/data.py", 9, "f"),)
     )
     run = timeline(slow, quick, loader([iterator([epoch(inline, end=3000)])]), stacks=samples)
-    return Report(diagnose(replace(run, incidents=(incident,)), [FINDING]), "/project/rec")
+    run = replace(run, incidents=(incident,))
+    return Report(diagnose(run, [FINDING]), run, "/project/rec")
 
 
 def test_json_holds_what_the_schema_asks_for() -> None:
