@@ -9,6 +9,10 @@ from dlcheck.facts.model import FileFacts
 from dlcheck.facts.summary import Summary
 from dlcheck.program.project import Project
 
+_BUILT_ON_TORCH = frozenset(
+    "lightning accelerate transformers datasets monai fastai timm webdataset litdata".split()
+)
+
 _Imports = tuple[str, str, tuple[str, ...]]
 
 
@@ -18,10 +22,17 @@ def starting_files(given: set[str], everything: set[str], summary: Callable[[str
     Where not all files are given, only those count that import a given file, directly or not: what is built elsewhere
     can neither use nor be used by what a given file holds.
     """
+    if not any(_is_about_torch(summary(name)) for name in everything):
+        return []  # other things are called loaders and data sets, too
     seeds = _speaking_of_data(everything, summary)
     if not seeds <= given:
         seeds &= _importers(given, everything, summary)
     return sorted(seeds)
+
+
+def _is_about_torch(summary: Summary) -> bool:
+    roots = {module.partition(".")[0] for module, _ in summary.imports}
+    return any("torch" in root or root in _BUILT_ON_TORCH for root in roots)
 
 
 def _speaking_of_data(everything: set[str], summary: Callable[[str], Summary]) -> set[str]:
