@@ -34,7 +34,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_files(parser.add_argument_group("files"))
     _add_fixes(parser.add_argument_group("fixes and suppressions"))
     _add_output(parser.add_argument_group("output"))
-    _add_settings(parser.add_argument_group("settings"))
+    group = parser.add_argument_group("settings")
+    _add_settings(group)
+    group.add_argument("--show-settings", action="store_true", help="show the settings that hold, and stop")
+    group.add_argument(
+        "--show-files", action="store_true", help="show the files that would be checked, and stop"
+    )
 
 
 def _add_rules(group: argparse._ArgumentGroup) -> None:
@@ -132,10 +137,6 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         help="use this settings file for all files; or set one setting, in TOML",
     )  # fmt: skip
     group.add_argument("--isolated", action="store_true", help="read no settings file")
-    group.add_argument("--show-settings", action="store_true", help="show the settings that hold, and stop")
-    group.add_argument(
-        "--show-files", action="store_true", help="show the files that would be checked, and stop"
-    )
     group.add_argument(
         "--target-python", metavar="VERSION", help="the lowest Python to support, such as 3.10"
     )
@@ -146,6 +147,12 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--no-cache", action="store_true", help="keep nothing between checks, and use nothing kept"
     )
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose rules and settings, for commands other than check."""
+    _add_rules(parser.add_argument_group("rules"))
+    _add_settings(parser.add_argument_group("settings"))
 
 
 def _flag() -> Any:
@@ -192,7 +199,7 @@ def _inline(texts: list[str]) -> dict[str, Any]:
 
 def _table(arguments: argparse.Namespace) -> dict[str, Any]:
     """The settings that the other options give, as a settings file would have them."""
-    given = {name: getattr(arguments, name.replace("-", "_")) for name in (*_LISTS, *_WORDS, *_FLAGS)}
+    given = {name: getattr(arguments, name.replace("-", "_"), None) for name in (*_LISTS, *_WORDS, *_FLAGS)}
     table = {name: value for name, value in given.items() if value is not None}
     for name in _LISTS:
         if name in table:

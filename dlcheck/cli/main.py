@@ -13,6 +13,7 @@ from dlcheck.errors import UserError
 
 _COMMANDS = {
     "check": "find data-loading faults in source code",
+    "review": "say what a change introduces and what it cures",
     "run": "run a training script and say why its loop waits for data",
     "report": "show the report of a recorded run again",
     "explain": "print the page of a rule",
@@ -22,6 +23,7 @@ _COMMANDS = {
 _EPILOG = """\
 exit status:
   check    0 nothing found, 1 findings or files that could not be read, 2 wrong usage or an internal error
+  review   0 nothing introduced, 1 findings introduced, 2 wrong usage or an internal error
   run      the exit status of the command that was run; 2 wrong usage
   others   0 done, 2 wrong usage or an internal error
 """

@@ -22,9 +22,11 @@ def check(
     *,
     root: Path | None = None,
     overlay: Mapping[str, bytes] | None = None,
+    without: frozenset[str] = frozenset(),
     cached: bool = False,
 ) -> CheckResult:
     """Check files and folders under their settings. ``cached``: use what earlier checks found out, and remember it.
+    ``without``: files (by absolute path) that are taken not to be there.
 
     Every rule is asked, whatever is chosen, since only then is it known which suppressions are used.
     """
@@ -36,7 +38,7 @@ def check(
         root,
         low_confidence=True,
         overlay=overlay,
-        walk=_walk(given, resolver),
+        walk=_walk(given, resolver, without),
         own_rules=own_rules(own),
         cached=cached,
         cache_dir=next((settings.cache_dir for settings in given if settings.cache_dir is not None), None),
@@ -72,9 +74,9 @@ def _settings_of(paths: Iterable[Path], resolver: Resolver) -> list[Settings]:
     return [resolver.settings(path if path.is_dir() else path.parent) for path in paths]
 
 
-def _walk(given: list[Settings], resolver: Resolver) -> Walk:
+def _walk(given: list[Settings], resolver: Resolver, without: frozenset[str] = frozenset()) -> Walk:
     return Walk(
-        resolver.excluded,
+        (lambda path: path in without or resolver.excluded(path)) if without else resolver.excluded,
         all(settings.respect_gitignore for settings in given),
         any(settings.force_exclude for settings in given),
     )

@@ -68,7 +68,7 @@ def find_directives(source: bytes) -> list[Directive]:
 
 @dataclass(frozen=True, slots=True)
 class StatementLines:
-    """Where comments fit: ``free`` lines take one at their end; ``last`` is the last line of a line's statement, which does too."""
+    """Where comments fit: ``free`` lines take one at their end; ``last`` is the last line of a line's statement, which does."""
 
     free: frozenset[int]
     last: dict[int, int]

@@ -97,7 +97,9 @@ def _walked(root: Path, walk: Walk) -> Iterator[Path]:
         )
         for name in sorted(files):
             path = f"{folder}/{name}"
-            if name.endswith(_SUFFIXES) and not walk.excluded(path) and not (ignored and ignored(path)):
+            if not name.endswith(_SUFFIXES) or walk.excluded(path) or (ignored and ignored(path)):
+                continue
+            if Path(path).is_file():  # no pipe, no link to nowhere
                 yield Path(path)
 
 
