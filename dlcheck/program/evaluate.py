@@ -577,6 +577,8 @@ class Evaluator:
                 index = keys[0].value if len(keys) == 1 and isinstance(keys[0], Known) else None
                 if type(index) is int and 0 <= index < len(call.args):
                     return self.values(call.args[index], scope)
+            case Made(what) if isinstance(what, str) and what.endswith(".random_split"):
+                return (value,)  # a subset, of whatever was split
         return (UNKNOWN,)
 
     def iterated(self, value: Value, index: int | None) -> Values:
