@@ -11,7 +11,7 @@ from dlcheck.lint.api import CheckResult
 from dlcheck.lint.checker import check
 from dlcheck.lint.finding import Finding
 from dlcheck.lint.git import Changes, FileChange, files_at
-from dlcheck.lint.lines import line_text
+from dlcheck.lint.lines import dedented, line_text, lines_of
 from dlcheck.lint.sources import is_notebook
 
 
@@ -70,8 +70,8 @@ def _unmatched(
 ) -> tuple[list[Finding], list[Finding]]:
     """The findings of now that were not there before, and the other way round.
 
-    A finding is the same if it is of the same rule and stands on the same line, on a line of the same changed piece, or on
-    a line of the same text, which may have moved, even to another file.
+    A finding is the same if it is of the same rule and stands on the same line, on a line of the same changed piece, on a
+    line of the same text elsewhere in the file, or in a function of the same text, which may have moved to another file.
     """
     by_after = {str(change.after): change for change in changes.files if change.after is not None}
     new, old = list(now.findings), list(before.findings)
@@ -89,7 +89,7 @@ def _unmatched(
     by_before = {str(change.before): change for change in changes.files if change.before is not None}
     _pair(new, old, lambda f: _piece(f, by_after, True), lambda f: _piece(f, by_before, False))
     _pair(new, old, lambda f: _text(f, now, by_after), lambda f: _text(f, before, {}))
-    _pair(new, old, lambda f: _text(f, now, None), lambda f: _text(f, before, None))
+    _pair(new, old, lambda f: _function(f, now), lambda f: _function(f, before))
     return new, old
 
 
@@ -118,13 +118,18 @@ def _piece(finding: Finding, files: dict[str, FileChange], new: bool) -> object:
     return (finding.rule, change.before, hunk) if hunk is not None else finding
 
 
-def _text(finding: Finding, result: CheckResult, files: dict[str, FileChange] | None) -> object:
-    """Rule, text of the line and file as it was called before; ``files`` is ``None`` where the file does not matter."""
-    text = " ".join(line_text(finding, result.sources).split())
-    if files is None:
-        return finding.rule, text
+def _text(finding: Finding, result: CheckResult, files: dict[str, FileChange]) -> object:
+    """Rule, text of the line, and the file as it was called before."""
     change = files.get(finding.place.file)
-    return finding.rule, text, str(change.before) if change is not None else finding.place.file
+    file = str(change.before) if change is not None else finding.place.file
+    return finding.rule, line_text(finding, result.sources), file
+
+
+def _function(finding: Finding, result: CheckResult) -> object:
+    """Rule, and the text of the function that the finding lies in, with the line in it."""
+    first, last = finding.scope
+    lines = lines_of(finding.place.file, result.sources)[max(0, first - 1) : last]
+    return (finding.rule, dedented(lines), finding.place.line - first) if lines else finding
 
 
 def worst_first(findings: Iterable[Finding], cost: Callable[[Finding], float | None]) -> Iterator[Finding]:

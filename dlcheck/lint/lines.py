@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from dlcheck.lint.finding import Finding
@@ -30,3 +30,11 @@ def line_text(finding: Finding, sources: Mapping[str, bytes]) -> str:
     """The line that a finding starts on, without the space around it."""
     lines = lines_of(finding.place.file, sources)
     return lines[finding.place.line - 1].strip() if 0 < finding.place.line <= len(lines) else ""
+
+
+def dedented(lines: Iterable[str]) -> str:
+    """Lines without the space that the first of them begins with."""
+    lines = list(lines)
+    first = next((line for line in lines if line.strip()), "")
+    margin = first[: len(first) - len(first.lstrip())]
+    return "\n".join(line.removeprefix(margin) for line in lines)

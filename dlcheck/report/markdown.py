@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from dlcheck.lint.finding import Finding
-from dlcheck.lint.lines import lines_of
+from dlcheck.lint.lines import dedented, lines_of
 from dlcheck.lint.registry import find_rule
 from dlcheck.report.check_edits import Replacement, replacements
 from dlcheck.report.check_parts import spot
@@ -103,14 +103,6 @@ def _lines_at(finding: Finding, sources: Mapping[str, bytes]) -> str:
     if last < finding.place.end_line:
         text.append("...")
     return dedented(text)
-
-
-def dedented(lines: Iterable[str]) -> str:
-    """Lines without the space that the first of them begins with."""
-    lines = list(lines)
-    first = next((line for line in lines if line.strip()), "")
-    margin = first[: len(first) - len(first.lstrip())]
-    return "\n".join(line.removeprefix(margin) for line in lines)
 
 
 def _edit(finding: Finding, sources: Mapping[str, bytes]) -> list[str]:
