@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dlcheck.facts.model import Attr, Const, Expr, Name, Sub
+from dlcheck.facts.model import Attr, Call, Const, Expr, Mapping, Name, Other, Seq, Sub
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import Ref
 
@@ -99,9 +99,16 @@ class Callers:
                     name = last_name(site.call.func)
                     if name:
                         self._by_name.setdefault(name, []).append(site)
+                    self._index_handed_over(site)
                     if name == "add_argument":
                         for dest in _destinations(site):
                             self._options.setdefault(dest, []).append(site)
+
+    def _index_handed_over(self, site: CallSite) -> None:
+        call = handed_over(site)
+        name = last_name(call.func) if call is not None else ""
+        if call is not None and name:
+            self._by_name.setdefault(name, []).append(CallSite(call, site.scope, site.block, site.statement))
 
     def _names(self, scope: Scope) -> list[str]:
         owner = scope.owner
@@ -157,6 +164,39 @@ class Callers:
             return False
         called = {v.scope for v in self._evaluator.values(site.call.func, site.scope) if isinstance(v, Ref)}
         return not asked or (bool(called) and any(not called.isdisjoint(self._targets_of(s)) for s in asked))
+
+
+def handed_over(site: CallSite) -> Call | None:
+    """The call that another thread or process makes: of ``f(a, b)`` for ``Thread(target=f, args=(a, b))``, for
+    ``executor.submit(f, a, b)``, for ``mp.spawn(f, args=(a, b))`` (whose first argument is the number of the process).
+    """
+    call = site.call
+    given = dict(call.keywords)
+    target = given.get("target")
+    if target is not None:
+        return Call(target, _items(given.get("args")), _entries(given.get("kwargs")), call.at)
+    name = last_name(call.func)
+    if name == "submit" and call.args:
+        return Call(call.args[0], call.args[1:], call.keywords, call.at)
+    if name in ("apply_async", "start_new_thread") and call.args:
+        args = given.get("args") or (call.args[1] if len(call.args) > 1 else None)
+        return Call(call.args[0], _items(args), _entries(given.get("kwds")), call.at)
+    if name == "spawn":
+        function = given.get("fn") or (call.args[0] if call.args else None)
+        args = given.get("args") or (call.args[1] if len(call.args) > 1 else None)
+        if function is not None:
+            return Call(function, (Other("process", (), call.at), *_items(args)), (), call.at)
+    return None
+
+
+def _items(expr: Expr | None) -> tuple[Expr, ...]:
+    return expr.items if isinstance(expr, Seq) else ()
+
+
+def _entries(expr: Expr | None) -> tuple[tuple[str | None, Expr], ...]:
+    if not isinstance(expr, Mapping):
+        return ()
+    return tuple((str(k.value), v) for k, v in expr.items if isinstance(k, Const))
 
 
 def _destinations(site: CallSite) -> tuple[str, ...]:

@@ -1,0 +1,131 @@
+"""Threads: where they are started, what each runs, and how many at a time run the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dlcheck.facts.model import Attr, Call, Expr, Lambda, dotted
+from dlcheck.program.callers import handed_over
+from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.program import Program
+from dlcheck.program.scope import Block, CallSite, Scope
+from dlcheck.program.values import External, Made, PartialRef, Ref
+
+_POOLS = (
+    "concurrent.futures.ThreadPoolExecutor",
+    "concurrent.futures.thread.ThreadPoolExecutor",
+    "multiprocessing.pool.ThreadPool",
+    "multiprocessing.dummy.Pool",
+)
+_THREADS = frozenset({"threading.Thread"})
+# Methods of a pool that run a function once, and those that run it once for each of many values.
+_ONCE = frozenset({"submit", "apply_async"})
+_MANY = frozenset({"map", "imap", "imap_unordered", "map_async", "starmap", "starmap_async"})
+
+
+@dataclass(frozen=True, eq=False)
+class ThreadStart:
+    """A place that starts threads. ``runs``: the functions that the thread runs, those that they call included.
+
+    ``call`` is the call as if the function were called there, with its arguments. ``loop`` is the innermost loop around
+    the place; ``many``: threads of this place run side by side, because of a loop or a ``map``.
+    """
+
+    site: CallSite
+    call: Call
+    functions: tuple[Scope, ...]
+    runs: frozenset[Scope]
+    loop: Block | None
+    many: bool
+
+
+def thread_starts(program: Program) -> list[ThreadStart]:
+    """Every place of the program that starts threads with a function that is known."""
+    out = []
+    for scope in program.scopes():
+        for site in scope.calls:
+            start = _start(program, site)
+            if start is not None:
+                out.append(start)
+    return out
+
+
+def _start(program: Program, site: CallSite) -> ThreadStart | None:
+    maps = _maps(site)
+    call = maps or handed_over(site)
+    functions = _run_methods(program.evaluator, site)
+    if functions:
+        call = site.call
+    elif call is not None and _is_threaded(program.evaluator, site):
+        functions = _functions(program, call.func, site.scope)
+    if call is None:
+        return None
+    if not functions:
+        return None
+    runs = {step.scope for f in functions for step in program.function_path(f).steps} | set(functions)
+    around = site.block.chain() if site.block is not None else ()
+    loop = next((block for block in around if block.kind in ("for", "while", "comp")), None)
+    return ThreadStart(
+        site, call, functions, frozenset(runs), loop, maps is not None or _side_by_side(site, loop)
+    )
+
+
+def _maps(site: CallSite) -> Call | None:
+    """``pool.map(f, values)``: what each thread calls, as far as it is known."""
+    call = site.call
+    if isinstance(call.func, Attr) and call.func.attr in _MANY and len(call.args) >= 2:
+        return Call(call.args[0], (), (), call.at)
+    return None
+
+
+def _is_threaded(evaluator: Evaluator, site: CallSite) -> bool:
+    func = site.call.func
+    for value in evaluator.values(func, site.scope):
+        if isinstance(value, External) and value.name in ("threading.Thread", "threading.Timer"):
+            return True
+        if isinstance(value, External) and value.name in (
+            "_thread.start_new_thread",
+            "thread.start_new_thread",
+        ):
+            return True
+    if isinstance(func, Attr) and func.attr in _ONCE | _MANY:
+        return any(isinstance(v, Made) and v.what in _POOLS for v in evaluator.values(func.base, site.scope))
+    return False
+
+
+def _run_methods(evaluator: Evaluator, site: CallSite) -> tuple[Scope, ...]:
+    """``run`` of a class of the project that derives from ``Thread``, where one is made."""
+    out = []
+    for value in evaluator.values(site.call.func, site.scope):
+        if isinstance(value, Ref) and value.scope.kind == "class" and evaluator.is_a(value.scope, _THREADS):
+            run = evaluator.method(value.scope, "run")
+            out += [run] if run is not None else []
+    return tuple(out)
+
+
+def _functions(program: Program, expr: Expr, scope: Scope) -> tuple[Scope, ...]:
+    if isinstance(expr, Lambda):
+        inner = scope.lambda_scopes.get(id(expr))
+        return (inner,) if inner is not None else ()
+    out: list[Scope] = []
+    for value in program.values(expr, scope):
+        if isinstance(value, PartialRef):
+            value = value.func
+        if isinstance(value, Ref) and value.scope.kind in ("function", "lambda"):
+            out.append(value.scope)
+    return tuple(dict.fromkeys(out))
+
+
+def _side_by_side(site: CallSite, loop: Block | None) -> bool:
+    """Started in a loop that does not wait for each thread before it starts the next."""
+    if loop is None:
+        return False
+    return not any(
+        isinstance(other.call.func, Attr)
+        and other.call.func.attr in ("join", "result", "get")
+        and not other.call.args
+        and other.block is not None
+        and loop in other.block.chain()
+        and "queue" not in dotted(other.call.func).lower()
+        for other in site.scope.calls
+    )
