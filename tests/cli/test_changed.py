@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from repository import Repository
 
 from dlcheck.cli.main import main
 from dlcheck.config.resolve import Resolver
@@ -13,7 +14,6 @@ from dlcheck.lint.changed import ChangedLines
 from dlcheck.lint.checker import check
 from dlcheck.lint.compare import Comparison, compare
 from dlcheck.lint.git import GitError, Hunk, find_changes
-from repository import Repository
 
 HEAD = "import itertools\nfrom torch.utils.data import DataLoader\n\n\n"
 CYCLE = "def {name}(d):\n    return itertools.cycle(DataLoader(d))\n\n\n"
@@ -67,7 +67,10 @@ def test_new_and_renamed_files(repository: Repository) -> None:
 
 
 def test_lines_that_went_concern_what_spans_them(repository: Repository) -> None:
-    call = "def f(d):\n    return itertools.cycle(\n        DataLoader(\n            d,\n            drop_last=True,\n        )\n    )\n"
+    call = (
+        "def f(d):\n    return itertools.cycle(\n        DataLoader(\n"
+        "            d,\n            drop_last=True,\n        )\n    )\n"
+    )
     repository.write({"a.py": HEAD + call + source("other")})
     repository.commit("a call")
     repository.write({"a.py": HEAD + call.replace("            drop_last=True,\n", "") + source("other")})
