@@ -17,16 +17,16 @@ _Imports = tuple[str, str, tuple[str, ...]]
 
 
 def starting_files(given: set[str], everything: set[str], summary: Callable[[str], Summary]) -> list[str]:
-    """The files to parse first; what these import is parsed when it is needed.
+    """The files to parse first; what else these import is parsed when it is needed.
 
-    Where not all files are given, only those count that import a given file, directly or not: what is built elsewhere
-    can neither use nor be used by what a given file holds.
+    Where not all files are given, only those count that import a given file, directly or not, and what all these import:
+    what is built elsewhere can neither use nor be used by what a given file holds.
     """
     if not any(_is_about_torch(summary(name)) for name in everything):
         return []  # other things are called loaders and data sets, too
     seeds = _speaking_of_data(everything, summary)
     if not seeds <= given:
-        seeds &= _importers(given, everything, summary)
+        seeds &= _imported(_importers(given, everything, summary), everything, summary)
     return sorted(seeds)
 
 
@@ -77,6 +77,20 @@ def _importers(given: set[str], everything: Iterable[str], summary: Callable[[st
             if name not in found and target in finder.targets(module, bound, name):
                 found.add(name)
                 waiting.append(name)
+    return found
+
+
+def _imported(names: Iterable[str], everything: Iterable[str], summary: Callable[[str], Summary]) -> set[str]:
+    """The files and all that they import, directly or through others."""
+    finder = Project(everything, _no_facts)
+    found = set(names)
+    waiting = sorted(found)
+    while waiting:
+        name = waiting.pop()
+        for module, bound in summary(name).imports:
+            new = [target for target in finder.targets(module, bound, name) if target not in found]
+            found.update(new)
+            waiting += new
     return found
 
 
