@@ -7,17 +7,19 @@ import importlib
 import io
 import os
 import sys
+from collections.abc import Collection
 
 from dlcheck import __version__
 from dlcheck.errors import UserError
 
-_COMMANDS = {
+COMMANDS = {
     "check": "find data-loading faults in source code",
     "review": "say what a change introduces and what it cures",
     "run": "run a training script and say why its loop waits for data",
     "report": "show the report of a recorded run again",
     "explain": "print the page of a rule",
     "rules": "list the rules",
+    "completion": "print a script that completes commands and options in a shell",
 }
 
 _EPILOG = """\
@@ -29,8 +31,8 @@ exit status:
 """
 
 
-def build_parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser, with the options of the chosen command alone (the others are listed only)."""
+def build_parser(chosen: Collection[str | None]) -> argparse.ArgumentParser:
+    """The parser, with the options of the chosen commands alone (the others are listed only)."""
     parser = argparse.ArgumentParser(
         prog="dlcheck",
         description="Why does my PyTorch training loop wait for data, and which line is to blame?",
@@ -39,8 +41,8 @@ def build_parser(chosen: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"dlcheck {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for name, text in _COMMANDS.items():
-        if name == chosen:
+    for name, text in COMMANDS.items():
+        if name in chosen:
             importlib.import_module(f"dlcheck.cli.{name}").add_parser(commands)
         else:
             commands.add_parser(name, help=text, add_help=False)
@@ -51,7 +53,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command. Returns the exit status; a fault of dlcheck itself gives one line on stderr and 2."""
     arguments = sys.argv[1:] if argv is None else argv
     chosen = next((a for a in arguments if not a.startswith("-")), None)
-    parsed = build_parser(chosen).parse_args(arguments)
+    parser = build_parser([chosen])
+    parsed, rest = parser.parse_known_args(arguments)
+    if rest and hasattr(parsed, "paths") and not any(word.startswith("-") for word in rest):
+        # argparse takes files before the first option only.
+        parsed.paths += rest
+    elif rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A name or a line that the terminal cannot show is no reason to fail.

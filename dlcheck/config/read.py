@@ -34,7 +34,7 @@ def find_config(folder: Path) -> Path | None:
 
 def read_layers(path: Path, seen: tuple[Path, ...] = ()) -> list[tuple[Path, Layer]]:
     """The layers of a settings file: those that it extends first, its own last. Raises ``ConfigError``."""
-    path = path.absolute()
+    path = Path(os.path.normpath(path.absolute()))
     if path in seen:
         raise ConfigError(f"{_shown(path)}: extends itself")
     text, parsed = _parse(path)

@@ -38,7 +38,8 @@ def _holds(parsed: Any, keys: Sequence[str]) -> bool:
 def _line_of_value(lines: list[str], start: int, end: int, value: object) -> int:
     if value is not None:
         spellings = (json.dumps(value), f"'{value}'") if isinstance(value, str) else (str(value),)
-        for number in range(start, end + 1):
+        # A table goes on after the line that opens it.
+        for number in range(start, len(lines) + 1):
             if any(spelling in lines[number - 1] for spelling in spellings):
                 return number
     # Comments and empty lines above the key belong to the same beginning.

@@ -68,9 +68,9 @@ class CellMap:
                 self._numbers.append(int(text[len(_HEAD) :]))
 
     def place(self, line: int) -> tuple[int, int]:
-        """(cell, line in the cell) of a line of the source, both from 1."""
+        """(cell, line in the cell) of a line of the source, both from 1; cell 0 is no cell."""
         at = bisect_right(self._starts, line) - 1
-        return (self._numbers[at], line - self._starts[at]) if at >= 0 else (1, line)
+        return (self._numbers[at], line - self._starts[at]) if at >= 0 else (0, line)
 
 
 def shown_line(line: str) -> str:
