@@ -14,6 +14,7 @@ from dlcheck.lint.finding import Finding
 from dlcheck.lint.sources import Sources, is_notebook
 
 if TYPE_CHECKING:
+    from dlcheck.config.settings import Settings
     from dlcheck.lint.cache import Cache
     from dlcheck.lint.rule import Rule
 
@@ -33,6 +34,7 @@ class Asked:
     low_confidence: bool
     own_rules: tuple[Rule, ...]
     walk: Walk
+    settings: Settings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ def check_paths(
     own_rules: tuple[Rule, ...] = (),
     cached: bool = False,
     cache_dir: Path | None = None,
+    settings: Settings | None = None,
 ) -> CheckResult:
     """Check files, and the Python files below folders.
 
@@ -79,10 +82,11 @@ def check_paths(
     prefixes of codes. Findings of low confidence are left out unless asked for. ``overlay`` holds the content of files (by
     absolute path) that is to be checked in place of what is on disk. ``walk`` says what is passed over, ``own_rules`` are
     asked beside dlcheck's. ``cached``: remember in the user's cache folder, or in ``cache_dir``, what was found out,
-    and use what was found out before. Nothing that is read is ever run.
+    and use what was found out before. ``settings`` say which versions the project is for, where it does not say so itself.
+    Nothing that is read is ever run.
     """
     walk = walk or Walk()
-    asked = Asked(select, ignore, low_confidence, own_rules, walk)
+    asked = Asked(select, ignore, low_confidence, own_rules, walk, settings)
     caching = partial(_cache, cache_dir) if cached else None
     groups: dict[tuple[Path, bool], dict[Path, None]] = {}
     for path in paths:
@@ -178,7 +182,10 @@ def _key(read: Sources, given: set[str], everything: set[str], asked: Asked) -> 
         return None
     contents = [(name, name in given, read.summary(name).digest) for name in sorted(everything)]
     settings = [(read.root / name).read_bytes() for name in _SETTINGS if (read.root / name).is_file()]
-    parts = (asked.select, asked.ignore, asked.low_confidence, contents, settings)
+    told = asked.settings and (
+        asked.settings.target_python, asked.settings.target_torch, asked.settings.start_method
+    )  # fmt: skip
+    parts = (asked.select, asked.ignore, asked.low_confidence, told, contents, settings)
     return hashlib.blake2b(repr(parts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 

@@ -42,6 +42,7 @@ def check(
         own_rules=own_rules(own),
         cached=cached,
         cache_dir=next((settings.cache_dir for settings in given if settings.cache_dir is not None), None),
+        settings=given[0] if given else None,
     )
     names = rule_names(own)
     by_file: dict[str, list[Finding]] = {file: [] for file in result.sources}

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcheck.config.settings import Settings
+from dlcheck.config.target import find_target
 from dlcheck.facts.model import At, FileFacts
 from dlcheck.facts.parse import parse
 from dlcheck.facts.text import utf8
@@ -47,7 +49,8 @@ def run_rules(
     project = Project(everything, load)
     for name in seeds:
         project.module(name)
-    program = Program(project)
+    target = find_target(root, asked.settings or Settings(root))
+    program = Program(project, target.python or (3, 10), target.start_method)
     findings: dict[tuple[str, Place], Finding] = {}
     for rule in (*all_rules(), *asked.own_rules):
         if not chosen(rule.code, asked.select, asked.ignore):

@@ -58,11 +58,17 @@ class Dataset:
 
 
 class Program:
-    """The linked facts of a project. Rules ask it questions; it never runs the code."""
+    """The linked facts of a project. Rules ask it questions; it never runs the code.
 
-    def __init__(self, project: Project, python: tuple[int, int] = (3, 10)) -> None:
+    ``python`` is the lowest version that the project is for, ``start_method`` how its settings say that workers start.
+    """
+
+    def __init__(
+        self, project: Project, python: tuple[int, int] = (3, 10), start_method: str | None = None
+    ) -> None:
         self.project = project
         self.python = python
+        self.start_method = start_method
         self.evaluator = Evaluator(project)
         self.loaders: tuple[Loader, ...] = ()
         self.consumption = Consumption(self.evaluator, ())

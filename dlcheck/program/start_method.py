@@ -15,15 +15,16 @@ _KNOWN: WeakKeyDictionary[Program, StartMethod | None] = WeakKeyDictionary()
 
 
 def start_method(program: Program, loader: Loader | None = None) -> StartMethod:
-    """What a loader says (``multiprocessing_context``), else what the project sets (``set_start_method``), else what
-    Python does on Linux: fork up to 3.13, forkserver from 3.14. macOS and Windows always spawn, unless told otherwise.
+    """What a loader says (``multiprocessing_context``), else what the project sets (``set_start_method``) or its settings
+    say, else what Python does on Linux: fork up to 3.13, forkserver from 3.14. macOS and Windows spawn unless told otherwise.
     """
     own = _method(loader.arg("multiprocessing_context")) if loader is not None else None
     if own is not None:
         return own
     if program not in _KNOWN:
         _KNOWN[program] = _set_by_project(program)
-    return _KNOWN[program] or ("forkserver" if program.python >= (3, 14) else "fork")
+    told = _KNOWN[program] or _method((Known(program.start_method),))
+    return told or ("forkserver" if program.python >= (3, 14) else "fork")
 
 
 def pickles(program: Program, loaders: list[Loader]) -> bool:
