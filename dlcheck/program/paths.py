@@ -203,18 +203,26 @@ def _walk(
                     _walk(path, getter, inner, names, lazy=step.lazy, repeats=again, depth=depth + 1)
 
 
+# Transforms in transforms in transforms.
+_DEEPEST_NESTING = 6
+
+
 def _class_of(value: Value) -> Scope | None:
     """The class of the project that a value is an instance of."""
     owner = value.what if isinstance(value, Made) else value.scope if isinstance(value, SelfOf) else None
     return owner if isinstance(owner, Scope) and owner.kind == "class" else None
 
 
-def _targets(path: Path, value: Value, cls: Scope | None) -> Iterator[tuple[Scope, Scope | None]]:
+def _targets(
+    path: Path, value: Value, cls: Scope | None, depth: int = 0
+) -> Iterator[tuple[Scope, Scope | None]]:
     """The functions of the project that calling a value runs, each with the class it is a method of."""
     evaluator = path.evaluator
+    if depth > _DEEPEST_NESTING:
+        return  # a list may hold itself
     match value:
         case PartialRef(func, _):
-            yield from _targets(path, func, cls)
+            yield from _targets(path, func, cls, depth + 1)
         case Ref(scope, _) if scope.kind in ("function", "lambda"):
             # ``self.helper()``: a subclass may have its own.
             if scope.owner is not None and cls is not None and scope.owner is not cls:
@@ -251,7 +259,7 @@ def _targets(path: Path, value: Value, cls: Scope | None) -> Iterator[tuple[Scop
                                 v for item in inner.items for v in evaluator.values(item, inner.scope)
                             )
                         for item in items:
-                            yield from _targets(path, item, cls)
+                            yield from _targets(path, item, cls, depth + 1)
         case SelfOf(scope):
             for name in ("__call__", "forward"):
                 method = evaluator.method(scope, name)
