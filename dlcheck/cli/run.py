@@ -44,6 +44,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: %(default)s)")
+    parser.add_argument("--html", metavar="FILE", help="write the report as a page with charts, too")
     parser.add_argument("--quiet", action="store_true", help="print no report; report.json is still written")
     parser.add_argument("--no-check", action="store_true", help="do not check the source code of the run")
     parser.add_argument("--no-stacks", action="store_true", help="do not sample stacks: no lines are named")
@@ -64,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     from dlcheck.probe import launch
 
     try:
+        if arguments.html is not None and not Path(arguments.html).absolute().parent.is_dir():
+            raise _UsageError(f"--html: there is no folder {Path(arguments.html).absolute().parent}")
         command = _command(arguments.module, arguments.target)
         recording = _recording_directory(arguments.output, arguments.module or arguments.target)
         result = launch.run(command, recording, sample_stacks=not arguments.no_stacks)
@@ -142,14 +145,20 @@ def _report(recording: Path, arguments: argparse.Namespace) -> None:
     text = render_json(report)
     (recording / "report.json").write_text(text, encoding="utf-8")
     if arguments.quiet:
-        return
-    if arguments.format == "json":
+        pass
+    elif arguments.format == "json":
         sys.stderr.write(text)
     else:
         from dlcheck.report.run_text import print_report
 
         sys.stdout.flush()
         print_report(report, sys.stderr)
+    if arguments.html is not None:
+        from dlcheck.report.run_html import render_html
+
+        Path(arguments.html).write_text(render_html(report), encoding="utf-8")
+        if not arguments.quiet:
+            print(f"Page with charts: {arguments.html}", file=sys.stderr)
 
 
 def _pass_on(code: int) -> int:

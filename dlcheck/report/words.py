@@ -1,0 +1,26 @@
+"""What causes, states and verdicts mean, in words for a person."""
+
+from __future__ import annotations
+
+CAUSES = {
+    "startup": "its worker was still being started",
+    "queued": "it was behind other batches in its worker",
+    "dispatch": "its indices had not been drawn or sent yet",
+    "fetch-cpu": "its samples were being made, on the CPU",
+    "fetch-io": "its samples were being read, and the worker was blocked (disk, network, lock, sleep)",
+    "cpu-wait": "its worker was ready to run and waited for a core",
+    "collate": "it was being collated",
+    "transfer": "it was on its way: pickled, sent, received",
+    "pin-memory": "it was in the pin-memory thread",
+    "reorder": "later batches were ready and waited for this one, for the order's sake",
+    "main": "the loop's own process was busy with it",
+    "unknown": "no record says what happened to it",
+}
+"""What was going on while the loop waited: completes "the loop waited because ..."."""
+
+WAIT_KINDS = {
+    "construction": "The loop waited for the iterator to be made, or reset for a new epoch.",
+    "end": "The loop asked for a batch and met the end of the epoch.",
+    "shutdown": "The loop waited for the workers to be shut down.",
+}
+"""Waits that are not for a batch."""
