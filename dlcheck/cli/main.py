@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "show the report of a recorded run again",
     "explain": "print the page of a rule",
     "rules": "list the rules",
+    "server": "serve editors by the Language Server Protocol",
     "completion": "print a script that completes commands and options in a shell",
 }
 

@@ -57,15 +57,13 @@ def notebook_with(raw: bytes, source: bytes) -> bytes:
 
 
 class CellMap:
-    """Where the cells of a source that ``python_source`` gave begin."""
+    """Where the cells of a source that ``python_source`` gave begin: ``starts`` holds the lines of their heads by number."""
 
     def __init__(self, source: bytes) -> None:
-        self._starts: list[int] = []
-        self._numbers: list[int] = []
-        for line, text in enumerate(source.decode("utf-8", "replace").split("\n"), 1):
-            if text.startswith(_HEAD):
-                self._starts.append(line)
-                self._numbers.append(int(text[len(_HEAD) :]))
+        lines = enumerate(source.decode("utf-8", "replace").split("\n"), 1)
+        self.starts = {int(text[len(_HEAD) :]): line for line, text in lines if text.startswith(_HEAD)}
+        self._numbers = list(self.starts)
+        self._starts = list(self.starts.values())
 
     def place(self, line: int) -> tuple[int, int]:
         """(cell, line in the cell) of a line of the source, both from 1; cell 0 is no cell."""

@@ -5,6 +5,17 @@ from __future__ import annotations
 import re
 
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
+
+
+def encoded(text: str) -> bytes:
+    """A text as the bytes of a source, in the encoding that it declares."""
+    source = text.encode("utf-8", "surrogatepass")
+    try:
+        return text.encode(encoding_of(source))
+    except UnicodeEncodeError:
+        return source
+
+
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 
 

@@ -140,7 +140,8 @@ def _check_project(
         errors = _errors(read, given)
         return CheckResult((), tuple(errors), len(files), _sources(read, given, (), errors))
 
-    found = (_relative(path, root) for path in project_files(root, marked, files, asked.walk))
+    paths = [*project_files(root, marked, files, asked.walk), *map(Path, overlay)]
+    found = (_relative(path, root) for path in paths)
     everything = given | {name for name in found if name is not None}
     key = _key(read, given, everything, asked) if cache is not None and not overlay else None
     result: CheckResult | None = None
