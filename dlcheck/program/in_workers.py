@@ -1,0 +1,66 @@
+"""Code that runs in the workers of loaders: item paths, collate functions and ``worker_init_fn``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from dlcheck.facts.model import Expr, dotted
+from dlcheck.program.loaders import Loader
+from dlcheck.program.paths import Path, walk
+from dlcheck.program.program import Program
+from dlcheck.program.scope import Block, Scope
+
+# A test that speaks of these asks whether it runs in a worker, or how many there are.
+_SPEAKS_OF_WORKERS = ("worker", "daemon", "current_process", "parent_process", "multiproc", "parallel")
+
+
+@dataclass(frozen=True, eq=False)
+class WorkerPath:
+    """A path that runs in workers, for every item or batch (``item``, ``batch``) or when a worker starts (``init``).
+
+    ``loaders`` are those with workers, or with a number that is not known; none: no loader of the dataset is seen.
+    """
+
+    path: Path
+    kind: Literal["item", "batch", "init"]
+    loaders: tuple[Loader, ...]
+
+    @property
+    def certain(self) -> bool:
+        """Some loader is seen whose workers are not merely possible by a default of 0 that callers may change."""
+        return any(loader.workers in ("some", "unknown") for loader in self.loaders)
+
+
+def worker_paths(program: Program) -> Iterator[WorkerPath]:
+    """Everything that may run in a worker. What is only used by loaders without workers is not among it."""
+    for dataset in program.datasets:
+        if dataset.workers != "none":
+            yield WorkerPath(dataset.item_path, "item", _with_workers(dataset.loaders))
+    kinds: tuple[tuple[str, Literal["batch", "init"]], ...] = (
+        ("collate_fn", "batch"),
+        ("worker_init_fn", "init"),
+    )
+    for name, kind in kinds:
+        given: dict[Scope, list[Loader]] = {}
+        for loader in _with_workers(program.loaders):
+            for function in program.functions_given(loader, name):
+                given.setdefault(function, []).append(loader)
+        for function, loaders in given.items():
+            yield WorkerPath(program.function_path(function), kind, tuple(loaders))
+
+
+def asks_for_workers(block: Block | None) -> bool:
+    """A place stands behind a check of whether it runs in a worker: ``if get_worker_info() is None:``."""
+    around = block.chain() if block is not None else ()
+    return any(b.kind in ("if", "else") and _speaks_of_workers(b.node.test) for b in around)
+
+
+def _speaks_of_workers(test: Expr) -> bool:
+    names = (dotted(getattr(part, "func", part)).lower() for part in walk(test))
+    return any(word in name for name in names for word in _SPEAKS_OF_WORKERS)
+
+
+def _with_workers(loaders: list[Loader] | tuple[Loader, ...]) -> tuple[Loader, ...]:
+    return tuple(loader for loader in loaders if loader.may_have_workers)
