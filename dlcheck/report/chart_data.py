@@ -12,9 +12,10 @@ from typing import Any
 from dlcheck.diagnosis.attribution import CAUSES, Interval, Wait, attribute
 from dlcheck.diagnosis.model import LoaderDiagnosis
 from dlcheck.diagnosis.timeline import Batch, LoaderLife
+from dlcheck.diagnosis.turns import Turn, turns
 from dlcheck.report import words
 from dlcheck.report.chart_flame import flames
-from dlcheck.report.chart_rows import LOOP, PIN, Bins, Row, all_rows, choose, fill_bins, queue_depth, ready
+from dlcheck.report.chart_rows import LOOP, PIN, Bins, choose, fill_bins, queue_depth, ready
 from dlcheck.report.chart_usage import usage
 from dlcheck.report.model import Report
 
@@ -48,7 +49,7 @@ def _loader(
     report: Report, loader: LoaderDiagnosis, life: LoaderLife, most_rows: int, share: int
 ) -> dict[str, Any]:
     waits = attribute(life, report.timeline.end)
-    rows = all_rows(life, waits)
+    rows = turns(life, waits)
     chart: dict[str, Any] = {
         "predictions": _predictions(loader),
         "flames": flames(report, life, waits),
@@ -84,7 +85,7 @@ def _loader(
     }
 
 
-def _span(rows: Sequence[Row], waits: Sequence[Wait]) -> Interval | None:
+def _span(rows: Sequence[Turn], waits: Sequence[Wait]) -> Interval | None:
     begins = [wait.begin for wait in waits]
     ends = [wait.end for wait in waits] + [
         row.batch.got + row.step for row in rows if row.batch.got is not None
@@ -96,7 +97,7 @@ def _workers(life: LoaderLife) -> list[int]:
     return sorted({worker.worker for iterator in life.iterators for worker in iterator.workers})
 
 
-def _lanes(life: LoaderLife, rows: Sequence[Row]) -> list[str]:
+def _lanes(life: LoaderLife, rows: Sequence[Turn]) -> list[str]:
     pinned = any(row.batch.pin_begin is not None for row in rows)
     workers = [f"worker {worker}" for worker in _workers(life)[: _MOST_LANES - 1]]
     return [LOOP, *([PIN] if pinned else []), *workers]
@@ -126,7 +127,7 @@ def _runs(values: Iterable[int]) -> list[int]:
     return runs
 
 
-def _columns(rows: Sequence[Row], lanes: Sequence[str], origin: int) -> dict[str, list[Any]]:
+def _columns(rows: Sequence[Turn], lanes: Sequence[str], origin: int) -> dict[str, list[Any]]:
     """The chosen batches, column by column. Stamps of a batch are relative to when the loop asked for it."""
     place = {lane: number for number, lane in enumerate(lanes)}
     stamps = {
@@ -167,7 +168,7 @@ def _percent(batch: Batch) -> int | None:
     return min(100, round(100 * cost.cpu_ns / cost.wall_ns))
 
 
-def _rate(rows: Sequence[Row], span: Interval, origin: int, count: int) -> dict[str, list[float]]:
+def _rate(rows: Sequence[Turn], span: Interval, origin: int, count: int) -> dict[str, list[float]]:
     """Batches per second that the loop got, by bins of time."""
     width = max(1.0, (span[1] - span[0]) / count)
     got = [0] * count

@@ -13,19 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from dlcheck.diagnosis.attribution import Interval, Wait
-from dlcheck.diagnosis.timeline import Batch, LoaderLife
+from dlcheck.diagnosis.timeline import Batch
+from dlcheck.diagnosis.turns import Turn
 
 LOOP, PIN = "loop", "pin memory"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A batch as it is drawn. ``step``: ns from getting it to the next request; ``wait``: of the loop for it."""
-
-    batch: Batch
-    epoch: int
-    wait: Wait | None
-    step: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +29,7 @@ class Bins:
     shares: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
 
-def all_rows(loader: LoaderLife, waits: Sequence[Wait]) -> list[Row]:
-    """Every batch that the loop asked for, in that order."""
-    by_begin = {(wait.begin, wait.idx): wait for wait in waits if wait.kind == "batch"}
-    rows: list[Row] = []
-    number = 0
-    for iterator in loader.iterators:
-        for epoch in iterator.epochs:
-            asked = sorted((b for b in epoch.batches if b.asked is not None), key=_asked)
-            for position, batch in enumerate(asked):
-                following = asked[position + 1].asked if position + 1 < len(asked) else epoch.last_asked
-                step = max(0, following - batch.got) if following is not None and batch.got is not None else 0
-                rows.append(Row(batch, number, by_begin.get((_asked(batch), batch.idx)), step))
-            number += 1
-    return sorted(rows, key=lambda row: _asked(row.batch))
-
-
-def choose(rows: Sequence[Row], budget: int) -> list[Row]:
+def choose(rows: Sequence[Turn], budget: int) -> list[Turn]:
     """At most ``budget`` rows, in order: all of them, or those of the longest waits and three stretches."""
     if len(rows) <= budget:
         return list(rows)
@@ -96,7 +71,7 @@ def ready(batch: Batch) -> int | None:
 
 
 def fill_bins(
-    span: Interval, count: int, rows: Iterable[Row], waits: Iterable[Wait], lanes: Iterable[str]
+    span: Interval, count: int, rows: Iterable[Turn], waits: Iterable[Wait], lanes: Iterable[str]
 ) -> Bins:
     """The bins of all ``lanes`` between the ends of ``span``."""
     bins = Bins(*span, count, {lane: {} for lane in lanes})
@@ -144,7 +119,7 @@ def _adder(bins: Bins, lane: str, width: float) -> Callable[[str, int, int, floa
     return add
 
 
-def queue_depth(rows: Iterable[Row], span: Interval, most: int) -> list[tuple[int, float]]:
+def queue_depth(rows: Iterable[Turn], span: Interval, most: int) -> list[tuple[int, float]]:
     """How many batches lay ready for the loop: as steps, or where these are too many, as means of bins."""
     changes: list[Interval] = []
     for row in rows:
@@ -175,7 +150,3 @@ def _means(steps: Sequence[tuple[int, float]], span: Interval, count: int) -> li
             area += steps[position][1] * max(0, min(end, until) - max(begin, steps[position][0]))
         means.append((begin, area / max(1, end - begin)))
     return means
-
-
-def _asked(batch: Batch) -> int:
-    return batch.asked if batch.asked is not None else 0

@@ -14,7 +14,8 @@ from building import iterator, loader, ns, steady
 
 from dlcheck.diagnosis.attribution import attribute, by_cause, total
 from dlcheck.diagnosis.timeline import LoaderLife
-from dlcheck.report.chart_rows import LOOP, all_rows, choose, fill_bins, made, queue_depth, ready
+from dlcheck.diagnosis.turns import turns
+from dlcheck.report.chart_rows import LOOP, choose, fill_bins, made, queue_depth, ready
 
 SLOW = {70: 900.0, 150: 700.0}
 
@@ -26,7 +27,7 @@ def life() -> LoaderLife:
 def test_bins_add_up_to_what_was_measured() -> None:
     one = life()
     waits = attribute(one, ns(10**6))
-    rows = all_rows(one, waits)
+    rows = turns(one, waits)
     span = (0, max(row.batch.got + row.step for row in rows if row.batch.got is not None))
     bins = fill_bins(span, 77, rows, waits, [LOOP, "worker 0", "worker 1"])
     width = (span[1] - span[0]) / 77
@@ -53,7 +54,7 @@ def test_bins_add_up_to_what_was_measured() -> None:
 def test_what_lies_outside_of_the_span_is_cut_off() -> None:
     one = life()
     waits = attribute(one, ns(10**6))
-    rows = all_rows(one, waits)
+    rows = turns(one, waits)
     span = (ns(1000), ns(2000))
     bins = fill_bins(span, 10, rows, waits, [LOOP])
     assert sum(map(sum, bins.shares[LOOP].values())) == pytest.approx(10)
@@ -61,7 +62,7 @@ def test_what_lies_outside_of_the_span_is_cut_off() -> None:
 
 def test_the_longest_waits_are_among_the_chosen() -> None:
     one = life()
-    rows = all_rows(one, attribute(one, ns(10**6)))
+    rows = turns(one, attribute(one, ns(10**6)))
     chosen = choose(rows, 40)
     assert len(chosen) == 40
     assert [row.batch.idx for row in chosen] == sorted(row.batch.idx for row in chosen)
@@ -74,14 +75,14 @@ def test_the_longest_waits_are_among_the_chosen() -> None:
 def test_rows_hold_the_wait_for_their_batch_and_the_step_after_it() -> None:
     one = life()
     waits = attribute(one, ns(10**6))
-    for row in all_rows(one, waits):
+    for row in turns(one, waits):
         assert row.wait is not None and row.wait.idx == row.batch.idx
         assert row.step == ns(20)
 
 
 def test_queue_depth_counts_batches_that_lie_ready() -> None:
     one = loader([iterator([steady(40, 5, 50, workers=2)], 2)])
-    rows = all_rows(one, ())
+    rows = turns(one, ())
     steps = queue_depth(rows, (0, ns(3000)), 1000)
     for t, depth in steps:
         lying = sum((ready(r.batch) or 0) <= t < (r.batch.got or 0) for r in rows)
@@ -95,5 +96,5 @@ def test_queue_depth_counts_batches_that_lie_ready() -> None:
 def test_a_batch_that_never_came_is_a_row_without_a_step() -> None:
     (epoch,) = (steady(4, 50, 20, workers=2),)
     cut = replace(epoch, batches=(*epoch.batches[:3], replace(epoch.batches[3], got=None)))
-    rows = all_rows(loader([iterator([cut], 2)]), ())
+    rows = turns(loader([iterator([cut], 2)]), ())
     assert [row.step for row in rows] == [ns(20), ns(20), ns(20), 0]
