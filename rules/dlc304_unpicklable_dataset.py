@@ -21,13 +21,13 @@ from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.pickling import Unpicklable, unpicklable, unpicklable_in
 from dlcheck.program.program import Program
-from dlcheck.program.start_method import start_method
+from dlcheck.program.start_method import forks_by_choice, start_method
 from dlcheck.program.values import Made
 
 
 def check(program: Program) -> Iterator[Report]:
     for loader in program.loaders:
-        if not loader.may_have_workers or _forks_by_choice(loader):
+        if not loader.may_have_workers or forks_by_choice(loader):
             continue
         for found in _held(program, loader):
             method = start_method(program, loader)
@@ -50,10 +50,6 @@ def _held(program: Program, loader: Loader) -> Iterator[Unpicklable]:
     for dataset in loader.datasets:
         if isinstance(dataset, Made):
             yield from unpicklable_in(program.evaluator, dataset, loader.scope, loader.at)
-
-
-def _forks_by_choice(loader: Loader) -> bool:
-    return any(getattr(value, "value", None) == "fork" for value in loader.arg("multiprocessing_context"))
 
 
 RULE = Rule(

@@ -21,7 +21,7 @@ from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.project import Module
 from dlcheck.program.scope import Block, CallSite, Scope
-from dlcheck.program.start_method import start_method
+from dlcheck.program.start_method import forks_by_choice, start_method
 from dlcheck.program.values import Ref
 
 
@@ -29,7 +29,7 @@ def check(program: Program) -> Iterator[Report]:
     consumed: dict[Scope, list[Loader]] = {}
     for use in program.consumption.uses:
         for loader in use.loaders:
-            if loader.may_have_workers and not _forks_by_choice(loader):
+            if loader.may_have_workers and not forks_by_choice(loader):
                 consumed.setdefault(use.scope, []).append(loader)
     if not consumed:
         return
@@ -73,10 +73,6 @@ def _consumes(program: Program, site: CallSite, consumed: dict[Scope, list[Loade
                 if step.scope in consumed:
                     return consumed[step.scope][0]
     return None
-
-
-def _forks_by_choice(loader: Loader) -> bool:
-    return any(getattr(value, "value", None) == "fork" for value in loader.arg("multiprocessing_context"))
 
 
 def _guarded(block: Block | None) -> bool:

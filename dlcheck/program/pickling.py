@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlcheck.facts.model import At, Call, Expr, Name, Star
+from dlcheck.facts.model import At, Call, Comp, Expr, Name, Star
 from dlcheck.program.evaluate import Arguments, Evaluator
 from dlcheck.program.kept import is_self
 from dlcheck.program.scope import Scope
@@ -52,8 +52,15 @@ class _Search:
         if depth > _DEEPEST or (id(expr), id(scope)) in self._seen:
             return
         self._seen.add((id(expr), id(scope)))
+        if isinstance(expr, Comp) and expr.kind == "gen":
+            yield Unpicklable(scope, expr.at, "a generator")
+            return
         for value in self.evaluator.values(expr, scope):
-            yield from self.of_value(value, scope, expr.at, depth)
+            if isinstance(value, Made) and isinstance(value.what, Scope) and value.what.kind == "function":
+                if value.call is expr:  # not what ``list()`` made of one
+                    yield Unpicklable(scope, expr.at, "a generator")
+            else:
+                yield from self.of_value(value, scope, expr.at, depth)
 
     def of_value(self, value: Value, scope: Scope, at: At, depth: int) -> Iterator[Unpicklable]:
         match value:
@@ -68,8 +75,6 @@ class _Search:
                 for call, where in calls:
                     for argument in (*call.args[1:], *(v for _, v in call.keywords)):
                         yield from self.of_expression(argument, where, depth + 1)
-            case Group("gen", _, _, _):
-                yield Unpicklable(scope, at, "a generator")
             case Group(_, items, where, _):
                 for item in items[:20]:
                     yield from self.of_expression(item, where, depth + 1)
@@ -98,8 +103,8 @@ class _Search:
                 for argument in (*call.args, *(v for _, v in call.keywords)):
                     inner = argument.value if isinstance(argument, Star) else argument
                     yield from self.of_expression(inner, where, depth + 1)
-        elif what.kind == "function":
-            yield Unpicklable(scope, at, "a generator")
+        elif what.kind != "class":
+            return
         elif _is_local(what):
             yield Unpicklable(scope, at, f"an instance of `{what.name}`, which is defined inside a function,")
         elif not any(self.evaluator.method(what, name) is not None for name in _PICKLES_ITSELF):
