@@ -18,16 +18,17 @@ return counts with the sample. **Versions:** persistent workers: torch 1.7 and l
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlcheck.facts.model import At, Attr, Expr, Name, Op, dotted
+from dlcheck.facts.model import At, Attr, Expr, Name, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.kept import is_self
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import is_lazy, walk
+from dlcheck.program.persistent import persists, runs_in
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope, Store
 from dlcheck.program.streams import class_of
-from dlcheck.program.values import Known, Made, Method, Ref, Value
+from dlcheck.program.values import Made, Method, Ref, Value
 
 _GROWS = frozenset({"append", "add", "extend", "update", "appendleft"})
 _SHARED = ("multiprocessing", "Manager", "share_memory", "torch.multiprocessing", "ctypes")
@@ -39,7 +40,7 @@ def check(program: Program) -> Iterator[Report]:
         if not loaders:
             continue
         for loader in loaders:
-            persistent = _persistent(loader)
+            persistent = persists(loader)
             if persistent is not None:
                 yield from _set_between_epochs(program, dataset, loader, persistent)
         if any(loader.workers == "some" for loader in loaders):
@@ -47,15 +48,6 @@ def check(program: Program) -> Iterator[Report]:
 
 
 # -- from the main process to the workers -------------------------------------------------------------------------------
-
-
-def _persistent(loader: Loader) -> Confidence | None:
-    if any(isinstance(v, Known) and v.value is True for v in loader.arg("persistent_workers")):
-        return "high" if loader.workers == "some" else "medium"
-    for expr, _ in loader.given("persistent_workers"):
-        if isinstance(expr, Op) and any("worker" in dotted(part).lower() for part in expr.operands):
-            return "high" if loader.workers == "some" else "low"
-    return None
 
 
 def _set_between_epochs(
@@ -75,9 +67,7 @@ def _set_between_epochs(
             continue
         for store in scope.stores:
             if store.attr in read and _is_dataset(program, store.base, scope, dataset, loader):
-                if _runs_in(program, scope, store.block, loops, 0) and not _own_setter(
-                    dataset, store.attr or ""
-                ):
+                if runs_in(program, scope, store.block, loops) and not _own_setter(dataset, store.attr or ""):
                     yield _never_seen(scope, store.at, store.attr or "", loader, confidence)
         for site in scope.calls:
             func = site.call.func
@@ -88,7 +78,7 @@ def _set_between_epochs(
                 continue
             changed = [s.attr for s in method.stores if is_self(s.base, method) and s.attr in read]
             if changed and _is_dataset(program, func.base, scope, dataset, loader):
-                if _runs_in(program, scope, site.block, loops, 0):
+                if runs_in(program, scope, site.block, loops):
                     yield _never_seen(scope, site.at, changed[0] or "", loader, confidence)
 
 
@@ -107,16 +97,6 @@ def _never_seen(scope: Scope, at: At, attr: str, loader: Loader, confidence: Con
 def _own_setter(dataset: Dataset, attr: str) -> bool:
     """The attribute is a property, whose setter may well share the value."""
     return dataset.evaluator.method(dataset.cls, attr) is not None
-
-
-def _runs_in(program: Program, scope: Scope, block: Block | None, loops: set[Block], depth: int) -> bool:
-    """A place runs in one of the loops, in a function that they call included."""
-    if block is not None and loops & set(block.chain()):
-        return True
-    if scope.kind != "function" or depth > 2:
-        return False
-    callers = program.evaluator.callers.of(scope)
-    return any(_runs_in(program, site.scope, site.block, loops, depth + 1) for site, _ in callers)
 
 
 # -- from the workers to the main process -------------------------------------------------------------------------------

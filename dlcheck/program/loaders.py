@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,6 +43,8 @@ _POSITIONS = {
     )
 }  # fmt: skip
 _GRAPH_POSITIONS = {"dataset": 0, "batch_size": 1, "shuffle": 2}
+
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 Workers = Literal["some", "none", "none by default", "unknown"]
 
@@ -182,6 +185,17 @@ class Loader:
         """The words in the names of what the loader is assigned to and of its dataset."""
         texts = [t for target in getattr(self.site.statement, "targets", ()) for t in _spelled(target)]
         texts += [text for expr, _ in self.given("dataset") for text in _spelled(expr)]
+        return _words(texts)
+
+    @cached_property
+    def distant_words(self) -> frozenset[str]:
+        """The words in the names of its dataset's classes, and of what the function that makes it is called for."""
+        texts = [_CAMEL.sub("_", cls.name) for cls in self.dataset_classes]
+        if self.scope.kind == "function":
+            for site, _ in self.evaluator.callers.of(self.scope):
+                targets: tuple[Expr, ...] = getattr(site.statement, "targets", ())
+                if getattr(site.statement, "value", None) is site.call and len(targets) == 1:
+                    texts += [dotted(targets[0])]
         return _words(texts)
 
     @cached_property

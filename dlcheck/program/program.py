@@ -180,7 +180,7 @@ class Program:
         if hook is not None:
             return "train" if hook == "train" else "eval"
         roles = {self.use_role(use) for use in self.uses_of[loader] if use.kind in ("for", "next")}
-        named = _named_role(loader.words)
+        named = _named_role(loader.words) or _named_role(loader.distant_words)
         if "train" in roles and named != "eval":
             return "train"
         if roles == {"eval"}:
