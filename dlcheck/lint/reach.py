@@ -19,14 +19,16 @@ _Imports = tuple[str, str, tuple[str, ...]]
 def starting_files(given: set[str], everything: set[str], summary: Callable[[str], Summary]) -> list[str]:
     """The files to parse first; what else these import is parsed when it is needed.
 
-    Where not all files are given, only those count that import a given file, directly or not, and what all these import:
-    what is built elsewhere can neither use nor be used by what a given file holds.
+    Where not all files are given, only those count that import a given file, directly or not, and the files with loaders
+    that all these import: what is built elsewhere can neither use nor be used by what a given file holds.
     """
     if not any(_is_about_torch(summary(name)) for name in everything):
         return []  # other things are called loaders and data sets, too
     seeds = _speaking_of_data(everything, summary)
     if not seeds <= given:
-        seeds &= _imported(_importers(given, everything, summary), everything, summary)
+        importers = _importers(given, everything, summary)
+        imported = _imported(importers, everything, summary)
+        seeds = {name for name in seeds if name in importers or (name in imported and summary(name).gives)}
     return sorted(seeds)
 
 
