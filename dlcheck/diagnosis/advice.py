@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dlcheck.diagnosis.cures import FATAL, cure
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.join import stage_wait_s
 from dlcheck.diagnosis.model import Advice, Culprit
@@ -26,61 +27,6 @@ GAIN = 1.05
 _SAME = 0.97
 _CHANGED_DATASET = "DLC405"
 _RESTARTED = "DLC205"
-
-_CURES = {
-    "transfer": (
-        "Return tensors from the dataset and let collate stack them: tensors go through shared memory, while "
-        "NumPy arrays, strings and objects are pickled. Smaller dtypes and fewer tensors per batch help too."
-    ),
-    "pin-memory": (
-        "Set pin_memory=False for this loader, or send fewer and smaller tensors: pinning costs more than it "
-        "saves here."
-    ),
-    "dispatch": (
-        "Make the sampler cheaper: draw the whole epoch's indices at once as a tensor instead of computing "
-        "them for each batch; it runs in the process that trains."
-    ),
-    "main-gil": (
-        "Move Python work out of the process that trains (other threads, callbacks, logging): it keeps the "
-        "loop from receiving batches that are there."
-    ),
-    "straggler": (
-        "Make the slowest items cheaper (smaller files, a time limit, work done beforehand), or batch items "
-        "of like cost."
-    ),
-    "memory-growth": (
-        "Keep the samples in one NumPy array, tensor or Arrow table instead of a list or dict of Python "
-        "objects, and give caches in the dataset a bound."
-    ),
-    "imbalance": (
-        "Divide the data so that each worker gets as much: shards of like size, at least one per worker, or "
-        "shards by item."
-    ),
-    "duplicates": (
-        "Divide the dataset in __iter__ with torch.utils.data.get_worker_info(): each worker must take its "
-        "own part."
-    ),
-    "shared-across-threads": (
-        "Give each thread its own DataLoader, or read it in one thread and hand the batches on in a queue."
-    ),
-    "worker-killed": (
-        "If the kernel's out-of-memory killer did it, use fewer workers or a smaller prefetch_factor; if it "
-        "crashed, run with num_workers=0 to see the traceback."
-    ),
-    "shared-memory-full": (
-        "Give the container more shared memory (docker run --shm-size=8g, or --ipc=host), or send less: fewer"
-        " workers, a smaller prefetch_factor, smaller batches."
-    ),
-    "hang": (
-        "Look at the line where it stands; set timeout= on the DataLoader so that a stuck worker raises "
-        "instead of waiting for ever."
-    ),
-    "dataset-error": "Mend or leave out the sample that raises; its index is named above.",
-    "startup": (
-        "Make starting a worker cheaper: what worker_init_fn and the dataset's start do is done again by "
-        "each worker."
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,24 +73,18 @@ def advise(
     names = [judgement.leading.name, *(verdict.name for verdict in judgement.also)]
     if names == ["healthy"]:
         return (Advice("Leave the loader alone: a faster one would not make the run faster.", {}, None),)
-    fatal = [Advice(_CURES[name], {}, None) for name in names[:1] if name in _FATAL]
+    cures = {name: text for name in names if (text := cure(evidence, name)) is not None}
+    fatal = [Advice(cures[name], {}, None) for name in names[:1] if name in FATAL]
     edits = list(_edits(evidence, names, predicted, findings)) if evidence.model is not None else []
     gains = [Advice(edit.text, edit.change, _of(predicted, edit.change)) for edit in edits]
     gains.sort(key=lambda advice: -(advice.prediction.speedup if advice.prediction else 0.0))
     lines = [_line_advice(evidence, culprit, predicted) for culprit in culprits[:1]]
     together = _together(evidence.model, edits)
-    cures = [
-        Advice(_CURES[n], {}, None) for n in names if n in _CURES and n not in _FATAL and _applies(n, gains)
-    ]
-    leading_cure = [cure for cure in cures if cure.text == _CURES.get(names[0])]
-    rest = [cure for cure in cures if cure not in leading_cure]
+    others = [name for name in cures if name not in names[:1] and _applies(name, gains)]
+    leading = [name for name in names[:1] if name in cures and name not in FATAL and _applies(name, gains)]
+    leading_cure, rest = ([Advice(cures[name], {}, None) for name in own] for own in (leading, others))
     spare = [] if any("num_workers" in g.change for g in gains) else _fewer_workers(evidence, predicted)
     return (*fatal, *gains, *together, *leading_cure, *(a for a in lines if a), *rest, *spare)
-
-
-_FATAL = frozenset(
-    ("hang", "worker-killed", "shared-memory-full", "dataset-error", "shared-across-threads", "duplicates")
-)
 
 
 def _applies(name: str, gains: Sequence[Advice]) -> bool:
@@ -186,7 +126,7 @@ def _edits(
         )
         yield _Edit({"persistent_workers": True}, text, replace(setup, persistent=True))
     if _pays(_of(predicted, {"pin_memory": False})):
-        yield _Edit({"pin_memory": False}, _CURES["pin-memory"], replace(setup, pinning=False))
+        yield _Edit({"pin_memory": False}, cure(evidence, "pin-memory") or "", replace(setup, pinning=False))
     factor = _best_prefetch(evidence, predicted)
     if factor is not None:
         text = f"Set prefetch_factor={factor}: slow batches find more of them ready."

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median, quantiles
 
 from dlcheck.diagnosis.attribution import Part, Wait, attribute, by_cause, clocks, total
+from dlcheck.diagnosis.handover import Handover, handover
 from dlcheck.diagnosis.hotlines import HotLine, Project, StageStacks, hot_lines, stage_stacks
 from dlcheck.diagnosis.loops import length, loop_epochs, loop_span
 from dlcheck.diagnosis.machine import Cores, cores_during
 from dlcheck.diagnosis.memory import MemoryGrowth, memory_growth, worker_memory
 from dlcheck.diagnosis.prediction import Model, build_model
-from dlcheck.diagnosis.starvation import starved
 from dlcheck.diagnosis.timeline import Batch, Cost, Incident, LoaderLife, Timeline
 
 
@@ -45,7 +45,8 @@ class Evidence:
     ``once``: the part of waits that comes once in a run (first start-up and first batches, the end);
     ``parts``: causes of all waits, ``recurring``: of those that come again and again. ``restarts``: iterators
     made after the first one. ``threads``: how many threads consumed one and the same iterator, or the loader
-    at the same time.
+    at the same time. ``run_share``: what this loop takes of the time of all loops of the run. ``main_busy``:
+    cores that the process that trains used while its loop waited.
     """
 
     loader: LoaderLife
@@ -55,7 +56,7 @@ class Evidence:
     once: int
     parts: dict[Part, int]
     recurring: dict[Part, int]
-    starved: dict[Part, int]
+    handover: Handover
     batches: int
     samples: int | None
     epochs: int
@@ -70,6 +71,8 @@ class Evidence:
     threads: int
     shares: tuple[tuple[int, ...], ...]
     incidents: tuple[Incident, ...]
+    run_share: float = 1.0
+    main_busy: float | None = None
 
     @property
     def workers(self) -> int:
@@ -89,7 +92,7 @@ class Evidence:
 
 
 def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
-    """The evidence on one loader."""
+    """The evidence on one loader. Its share of the run is not known here: see ``gather_all``."""
     waits = attribute(loader, timeline.end)
     spans = loop_span(loader, waits, timeline.end)
     wall = length(spans)
@@ -97,6 +100,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
     stacks = stage_stacks(timeline, loader, waits)
     cores = cores_during(timeline, loader, spans)
     making = _making(loader, waits)
+    busy = _main_busy(loader)
     once = tuple(wait for wait in waits if wait.phase in ("warm-up", "end"))
     recurring = tuple(wait for wait in waits if wait.phase not in ("warm-up", "end"))
     steps = [step for epoch in epochs for step in epoch.steps]
@@ -110,7 +114,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
         once=sum(wait.ns for wait in once),
         parts=total(waits),
         recurring=total(recurring),
-        starved=starved(recurring, cores, median(piped) if piped else 0.0),
+        handover=handover(recurring, cores, median(piped) if piped else 0.0, busy),
         batches=len(samples),
         samples=sum(s for s in samples if s is not None) if samples and None not in samples else None,
         epochs=len(epochs),
@@ -125,7 +129,18 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
         threads=_threads(loader),
         shares=_worker_shares(loader),
         incidents=_own_incidents(timeline, loader),
+        main_busy=busy,
     )
+
+
+def gather_all(timeline: Timeline) -> list[Evidence]:
+    """The evidence on every loader of the run."""
+    gathered = [gather(timeline, loader) for loader in timeline.loaders]
+    spent: dict[int, int] = {}
+    for evidence in gathered:
+        # Loops of different processes (ranks) run side by side.
+        spent[evidence.loader.pid] = spent.get(evidence.loader.pid, 0) + evidence.wall
+    return [replace(e, run_share=e.wall / (spent[e.loader.pid] or 1)) for e in gathered]
 
 
 def recurring_causes(evidence: Evidence) -> dict[str, int]:
@@ -179,6 +194,14 @@ def _busy_share(loader: LoaderLife) -> float | None:
                 there += len({b.worker for b in made}) * (max(ends) - min(begins))
                 busy += sum(c.wall_ns for b in made for c in (b.fetch, b.collate) if c is not None)
     return busy / there if there else None
+
+
+def _main_busy(loader: LoaderLife) -> float | None:
+    used = waited = 0
+    for batch in _batches(loader):
+        if batch.asked is not None and batch.got is not None and batch.wait_cpu_ns is not None:
+            used, waited = used + batch.wait_cpu_ns, waited + batch.got - batch.asked
+    return used / waited if waited else None
 
 
 def _threads(loader: LoaderLife) -> int:

@@ -199,7 +199,9 @@ def _consume(epoch: _EpochParts, event: Event, asking: dict[int, int]) -> None:
     elif event.kind == k.PINNED:
         epoch.batch(event.idx)["pin_end"] = event.t
     elif event.kind == k.GOT:
-        epoch.batch(event.idx).update(asked=event.a, got=event.t, consumer_thread=asking.pop(event.a, None))
+        epoch.batch(event.idx).update(
+            asked=event.a, got=event.t, wait_cpu_ns=event.b or None, consumer_thread=asking.pop(event.a, None)
+        )
         epoch.next_idx = event.idx + 1
         epoch.open_ask = None
     elif event.kind == k.STOP:

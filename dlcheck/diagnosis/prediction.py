@@ -104,6 +104,19 @@ def predict(model: Model, change: Mapping[str, Any], setup: Setup) -> Prediction
     return Prediction(change, ratios[0], min(ratios) * (1 - error), max(ratios) * (1 + error))
 
 
+def calm_wait_share(model: Model) -> float | None:
+    """What part of its time the loop would wait for its batches on a machine of its own, starts left out."""
+    setup = replace(model.setup, persistent=True)
+    ground = replace(model.ground, others=0.0, start=0.0, ready=0.0, reset=0.0, shutdown=0.0)
+    epochs = tuple(
+        replace(epoch, works=tuple(replace(work, feed=0, receive=0, draw=0) for work in epoch.works))
+        for epoch in model.epochs
+    )
+    calm = simulate(epochs, setup, ground)
+    first = sum(epoch.works[0].busy for epoch in model.epochs) if setup.num_workers else 0
+    return max(0.0, calm.wait - first) / calm.wall if calm.wall else None
+
+
 def setup_of(loader: LoaderLife) -> Setup:
     """The present settings."""
     settings = loader.settings

@@ -43,7 +43,8 @@ class Batch:
     ``pin_end``. In the worker: ``index_received``, ``fetch_begin``, ``collate_begin``, ``collate_end``, ``put``; in its feeder
     thread ``pickle_begin``, ``pickle_end``, ``send_begin`` (write lock held), ``send_end``. With ``num_workers=0`` the
     fetch and collate stamps are those of the training process itself. ``read``: read from the pipe, not yet unpickled;
-    ``pipe_bytes``: how much that was (a tensor in shared memory is only named there).
+    ``pipe_bytes``: how much that was (a tensor in shared memory is only named there). ``wait_cpu_ns``: CPU that
+    all threads of the process that trains used between ``asked`` and ``got``.
     """
 
     idx: int
@@ -73,6 +74,7 @@ class Batch:
     failed: bool = False
     read: int | None = None
     pipe_bytes: int | None = None
+    wait_cpu_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

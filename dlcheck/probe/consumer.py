@@ -6,6 +6,7 @@ import atexit
 import functools
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ from dlcheck.probe.recording import (
 from dlcheck.probe.stages import Stages, set_current
 
 _STATE = "_dlcheck"
+cpu_now: Callable[[], int] = time.process_time_ns
 _serials = iter(range(1, 1 << 24))
 _constructing = threading.local()
 _live: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -41,7 +43,7 @@ class IteratorState:
     Holds no reference to it: its ``__del__`` must run when it would.
     """
 
-    __slots__ = ("asked", "read_at", "read_bytes", "received", "serial", "stages", "started")
+    __slots__ = ("asked", "asked_cpu", "read_at", "read_bytes", "received", "serial", "stages", "started")
 
     def __init__(self) -> None:
         self.serial = next(_serials)
@@ -50,6 +52,7 @@ class IteratorState:
         self.read_at = 0
         self.read_bytes = 0
         self.asked = 0
+        self.asked_cpu = 0
         self.stages: Stages | None = None
 
 
@@ -89,6 +92,7 @@ def _guarded(hook: Callable[..., None], *args: Any) -> None:
 
 def _asked(iterator: Any, state: IteratorState) -> None:
     t = state.asked = now()
+    state.asked_cpu = cpu_now()
     if state.stages is not None:
         state.stages.idx = iterator._num_yielded
     emit(ASK, state.serial, 0, t, threading.get_native_id())
@@ -105,7 +109,7 @@ def _got(iterator: Any, state: IteratorState) -> None:
     else:
         idx = state.received
     t = now()
-    emit(GOT, state.serial, idx, t, state.asked)
+    emit(GOT, state.serial, idx, t, state.asked, cpu_now() - state.asked_cpu)
     file = journal.events()
     if file is not None:
         file.progress(state.asked, t)

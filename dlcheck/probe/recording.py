@@ -72,7 +72,7 @@ EPOCH_READY = 13  # reset done: the first indices are sent
 INDEX = 14  # t = index handed to the index queue, a = drawing it began, b = worker
 ASK = 15  # the loop calls next: a = native thread id
 RECEIVED = 16  # t = read and unpickled, a = bytes read from the pipe, b = time at which they were read
-GOT = 17  # the loop gets its batch
+GOT = 17  # the loop gets its batch: a = asked, b = CPU ns that its process used meanwhile
 STOP = 18  # next raised StopIteration
 ERROR = 19  # next raised something else
 SHUTDOWN = 20  # shutting the workers down begins

@@ -189,7 +189,7 @@ PIPELINES = (
     ),
     Pipeline("healthy", ("healthy",), _SLEEP.format(seconds=0.0005), "", 150, {"num_workers": 2}, step_s=0.02),
     Pipeline(
-        "inline", ("main-process",), _SLEEP.format(seconds=0.004), "read", 80,
+        "inline", ("main-process",), _SLEEP.format(seconds=0.004), "read", 50,
         {"num_workers": 0}, cure={"num_workers": 2}, step_s=0.03,
     ),
     Pipeline(
@@ -225,14 +225,14 @@ PIPELINES = (
                 for k in range(index * 700, index * 700 + 700):
                     name = self.names[k % len(self.names)]
                 return torch.full((16,), float(len(name)))
-        """, "", 320, {"num_workers": 2}, step_s=0.025,
+        """, "", 260, {"num_workers": 2}, step_s=0.025,
     ),
     Pipeline(
         "too-many-workers", ("oversubscribed",), _BURN.format(seconds=0.004), "decode", 80,
         {"num_workers": 8}, cure={"num_workers": 2}, step_s=0.002,
     ),
     Pipeline(
-        "spread-over-lines", ("too-few-workers",), _SPREAD, "", 80, {"num_workers": 1}, cure={"num_workers": 4},
+        "spread-over-lines", ("too-few-workers",), _SPREAD, "", 50, {"num_workers": 1}, cure={"num_workers": 4},
     ),
     Pipeline(
         "slow-sampler", ("dispatch",), """

@@ -1,0 +1,103 @@
+"""What to change in the code for each verdict, where no setting of the loader does it."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.units import amount
+
+# Pickled content, rather than the names of tensors in shared memory; torch names each in some 200 bytes.
+_PICKLED_BYTES = 65_536
+_FEW_NAMES_BYTES = 2_048
+_NAME_BYTES = 200
+
+FATAL = frozenset(
+    ("hang", "worker-killed", "shared-memory-full", "dataset-error", "shared-across-threads", "duplicates")
+)
+"""Verdicts whose cure comes before any gain in speed."""
+
+_CURES = {
+    "pin-memory": (
+        "Set pin_memory=False for this loader, or send fewer and smaller tensors: pinning costs more than it"
+        " saves here."
+    ),
+    "dispatch": (
+        "Make the sampler cheaper: draw the indices of a whole epoch at once, as a tensor, instead of computing"
+        " them for each batch. It runs in the training process."
+    ),
+    "main-gil": (
+        "Move other Python work (threads, callbacks, logging) out of the training process: while it runs, the"
+        " loop cannot take batches that are ready."
+    ),
+    "straggler": (
+        "Make the slowest items cheaper (smaller files, a time limit, work done beforehand), or put items of"
+        " like cost into one batch."
+    ),
+    "memory-growth": (
+        "Keep the samples in one NumPy array, tensor or Arrow table instead of a list or dict of Python"
+        " objects, and limit the size of caches in the dataset."
+    ),
+    "imbalance": (
+        "Give each worker an equal part of the data: shards of like size, at least one per worker, or items"
+        " dealt out in turn."
+    ),
+    "duplicates": (
+        "Divide the dataset among the workers: in __iter__, ask torch.utils.data.get_worker_info() and yield"
+        " only this worker's part."
+    ),
+    "shared-across-threads": (
+        "Give each thread its own DataLoader, or read it in one thread and pass the batches on in a queue."
+    ),
+    "worker-killed": (
+        "If the kernel ended it for want of memory, use fewer workers or a smaller prefetch_factor. If it"
+        " crashed, run with num_workers=0 to see where."
+    ),
+    "shared-memory-full": (
+        "Give the container more shared memory (docker run --shm-size=8g, or --ipc=host), or send less: fewer"
+        " workers, a smaller prefetch_factor, smaller batches."
+    ),
+    "hang": (
+        "Look at the line where it stands. Set timeout= on the DataLoader, so that a stuck worker raises an"
+        " error instead of waiting for ever."
+    ),
+    "unpicklable-batch": (
+        "Return only what can be pickled from the dataset and collate_fn: no lambdas, open files, locks or"
+        " generators."
+    ),
+    "dataset-error": "Mend or leave out the sample that raises the error: its index is named above.",
+    "startup": (
+        "Make starting a worker cheaper: each of them does again what worker_init_fn and the pickling of the"
+        " dataset ask for."
+    ),
+}
+
+
+def cure(evidence: Evidence, verdict: str) -> str | None:
+    """What to change in the code where ``verdict`` holds; None where there is no general answer."""
+    if verdict == "transfer":
+        return _transfer(evidence)
+    if verdict == "hang" and any(i.kind == "unpicklable-batch" for i in evidence.incidents):
+        return _CURES["unpicklable-batch"]
+    return _CURES.get(verdict)
+
+
+def _transfer(evidence: Evidence) -> str:
+    sizes = [
+        b.pipe_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.pipe_bytes
+    ]
+    size = median(sizes) if sizes else 0
+    if size >= _PICKLED_BYTES:
+        return (
+            f"Return tensors from the dataset and let collate stack them. Tensors go through shared memory;"
+            f" NumPy arrays, strings and other objects are pickled, here {amount(size)} for each batch."
+        )
+    if size > _FEW_NAMES_BYTES:
+        return (
+            f"Put fewer tensors into a batch: some {size / _NAME_BYTES:.0f} are sent one by one. Stack them into"
+            " a few in collate_fn."
+        )
+    return (
+        "Use larger batches, or load without workers where loading is cheap: the cost of taking a batch from a"
+        " worker hardly depends on its size."
+    )
