@@ -114,8 +114,11 @@ def _spans(outer: At, inner: At) -> bool:
 
 
 def _reseeded(kept: Kept, dataset: Dataset) -> bool:
-    for step in dataset.item_path.steps:
-        for site in step.scope.calls:
+    scopes = [step.scope for step in dataset.item_path.steps]
+    # A data pipe is reset by torch before each epoch, in the worker.
+    reset = dataset.evaluator.method(kept.cls, "reset")
+    for scope in (*scopes, reset) if reset is not None else scopes:
+        for site in scope.calls:
             name = dotted(site.call.func)
             if name.rpartition(".")[2] in RESEEDS and f".{kept.attr}." in name:
                 return True
