@@ -17,6 +17,7 @@ COMMANDS = {
     "review": "say what a change introduces and what it cures",
     "run": "run a training script and say why its loop waits for data",
     "report": "show the report of a recorded run again",
+    "compare": "say what changed between two recorded runs",
     "explain": "print the page of a rule",
     "rules": "list the rules",
     "server": "serve editors by the Language Server Protocol",

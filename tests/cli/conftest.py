@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 class Slow(Dataset):
     def __len__(self):
-        return 48
+        return 96
 
     def __getitem__(self, index):
         time.sleep(0.004)
@@ -27,11 +27,20 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture(scope="session")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the recording; ``train.py`` lies beside it."""
-    folder = tmp_path_factory.mktemp("recorded")
-    (folder / "train.py").write_text(TRAIN, encoding="utf-8")
+def _record(folder: Path, program: str) -> Path:
+    (folder / "train.py").write_text(program, encoding="utf-8")
     words = ("run", "--no-stacks", "--quiet", "--output", "rec", "train.py")
     subprocess.run([sys.executable, "-m", "dlcheck", *words], cwd=folder, check=True, timeout=200)
     return folder / "rec"
+
+
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the recording; ``train.py`` lies beside it."""
+    return _record(tmp_path_factory.mktemp("recorded"), TRAIN)
+
+
+@pytest.fixture(scope="session")
+def slow_recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a dataset that is ten times as slow."""
+    return _record(tmp_path_factory.mktemp("slow"), TRAIN.replace("0.004", "0.04"))
