@@ -16,11 +16,12 @@ wrappers that move batches in the main process.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Expr, dotted
+from dlcheck.facts.model import Attr, Expr, Name, dotted
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.paths import PathCall
+from dlcheck.program.in_workers import worker_calls
+from dlcheck.program.paths import PathCall, walk
 from dlcheck.program.program import Program
-from dlcheck.program.worker_side import worker_calls
+from dlcheck.program.scope import Scope
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -34,7 +35,7 @@ def check(program: Program) -> Iterator[Report]:
             f"{what} runs in the workers: after a fork CUDA ends in `RuntimeError`, and where workers are spawned each takes "
             "GPU memory of its own. Return CPU tensors, and move the batch in the loop",
             help="load with `pin_memory=True`, and move with `.to(device, non_blocking=True)` in the training loop",
-            confidence="low" if not way.sure else None if _some(way.loaders) else "medium",
+            confidence="low" if not way.loaders else None if _some(way.loaders) else "medium",
             also=tuple((loader.scope, loader.at) for loader in way.loaders[:1]),
         )
 
@@ -50,13 +51,35 @@ def _on_cuda(program: Program, call: PathCall) -> str:
         return "`.cuda()`"
     if isinstance(func, Attr) and func.attr == "to":
         given: list[Expr] = [*call.call.args[:1], *(v for k, v in call.call.keywords if k == "device")]
-        if any(program.consumption.device_of(expr, scope) == "cuda" for expr in given):
+        if any(_is_cuda(program, expr, scope) for expr in given):
             return "`.to(device)`"
     if any(name.startswith("torch.") for name in call.names):
         for key, value in call.call.keywords:
-            if key == "device" and program.consumption.device_of(value, scope) == "cuda":
+            if key == "device" and _is_cuda(program, value, scope):
                 return f"`{dotted(func) or 'this call'}(device=...)`"
     return ""
+
+
+def _is_cuda(program: Program, device: Expr, scope: Scope) -> bool:
+    """A parameter may hold another device in a worker than it holds elsewhere, so it does not count."""
+    return not _given(device, scope, 0) and program.consumption.device_of(device, scope) == "cuda"
+
+
+def _given(expr: Expr, scope: Scope, depth: int) -> bool:
+    """The expression comes from a parameter, or from a tensor that is at hand (``x.device``)."""
+    for part in walk(expr):
+        if isinstance(part, Attr) and part.attr == "device" and not _of_self(part, scope):
+            return True
+        for binding in scope.bindings.get(part.id, ()) if isinstance(part, Name) else ():
+            if binding.kind == "param" and part.id != scope.self_name:
+                return True
+            if binding.value is not None and depth < 4 and _given(binding.value, scope, depth + 1):
+                return True
+    return False
+
+
+def _of_self(part: Attr, scope: Scope) -> bool:
+    return isinstance(part.base, Name) and scope.self_name is not None and part.base.id == scope.self_name
 
 
 RULE = Rule(

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 
 from dlcheck.facts.model import Const
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.in_workers import worker_calls
 from dlcheck.program.items import short
 from dlcheck.program.paths import PathCall
 from dlcheck.program.program import Program
 from dlcheck.program.values import Known
-from dlcheck.program.worker_side import worker_calls
 
 # Calls that OpenCV runs on several threads.
 _PARALLEL = frozenset(
@@ -43,7 +43,7 @@ def check(program: Program) -> Iterator[Report]:
     limited = _limits_threads(program)
     reported: set[tuple[str, str]] = set()
     for call, way in worker_calls(program):
-        if not way.sure or not any(loader.workers == "some" for loader in way.loaders):
+        if not any(loader.workers == "some" for loader in way.loaders):
             continue
         name, library = _threaded(program, call)
         if not name or (limited and library != "torch"):

@@ -14,9 +14,9 @@ a `worker_init_fn`, for loaders that may have workers.
 from collections.abc import Iterator
 
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.in_workers import worker_calls
 from dlcheck.program.items import short
 from dlcheck.program.program import Program
-from dlcheck.program.worker_side import worker_calls
 
 _STARTS = frozenset(
     {
@@ -37,7 +37,7 @@ _STARTS = frozenset(
 def check(program: Program) -> Iterator[Report]:
     inner = {id(loader.call): loader for loader in program.loaders}
     for call, way in worker_calls(program):
-        if not way.sure:
+        if not way.loaders:
             continue
         name = next((n for n in call.names if n in _STARTS), "")
         loader = inner.get(id(call.call))

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import Expr, dotted
+from dlcheck.facts.model import At, Expr, dotted
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import Path, walk
+from dlcheck.program.paths import Path, PathCall, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
 
@@ -49,6 +49,21 @@ def worker_paths(program: Program) -> Iterator[WorkerPath]:
                 given.setdefault(function, []).append(loader)
         for function, loaders in given.items():
             yield WorkerPath(program.function_path(function), kind, tuple(loaders))
+
+
+def worker_calls(program: Program) -> Iterator[tuple[PathCall, WorkerPath]]:
+    """Every call that may run in a worker, each once, in order of file and place; without those that ask where they run."""
+    found: dict[tuple[str, At], tuple[PathCall, WorkerPath]] = {}
+    for way in worker_paths(program):
+        for call in way.path.calls():
+            key = (call.step.scope.module.path, call.site.at)
+            known = found.get(key)
+            if not asks_for_workers(call.site.block) and (
+                known is None or (way.certain and not known[1].certain)
+            ):
+                found[key] = (call, way)
+    for key in sorted(found):
+        yield found[key]
 
 
 def asks_for_workers(block: Block | None) -> bool:
