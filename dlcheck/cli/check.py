@@ -68,6 +68,7 @@ def make_check(
     paths: list[Path], arguments: argparse.Namespace, resolver: Resolver, settings: Settings
 ) -> Callable[[Overlay], CheckResult]:
     """The check that is asked for, of the files on disk but for those in the overlay."""
+    from dlcheck.cli.progress import shown_progress
     from dlcheck.lint.checker import check
 
     lines = None
@@ -87,7 +88,8 @@ def make_check(
         known = read_baseline(settings.baseline)
 
     def checked(overlay: Overlay) -> CheckResult:
-        result = check(paths, resolver, overlay=overlay, cached=not arguments.no_cache)
+        with shown_progress(arguments.quiet):
+            result = check(paths, resolver, overlay=overlay, cached=not arguments.no_cache)
         if lines is not None:
             result = lines.only(result, overlay)
         if known is not None and settings.baseline is not None:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dlcheck.config import toml
 from dlcheck.config.options import OPTIONS, Place, WrongValue, nearest
 from dlcheck.config.settings import Settings
 from dlcheck.errors import UserError
@@ -113,6 +112,8 @@ def _parse(path: Path) -> tuple[str, dict[str, Any]]:
         raise ConfigError(f"{_shown(path)}: is not UTF-8") from error
     if path.name == "pyproject.toml" and "dlcheck" not in text:
         return text, {}
+    from dlcheck.config import toml
+
     try:
         return text, toml.loads(text)
     except toml.TOMLDecodeError as error:

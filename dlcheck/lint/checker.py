@@ -9,11 +9,12 @@ from pathlib import Path
 from dlcheck.config.patterns import matcher
 from dlcheck.config.resolve import Resolver
 from dlcheck.config.settings import Settings
+from dlcheck.facts.prefilter import may_suppress
 from dlcheck.lint.api import CheckResult, check_paths
+from dlcheck.lint.codes import NO_REASON
 from dlcheck.lint.discovery import Walk, given_files
 from dlcheck.lint.finding import Finding
 from dlcheck.lint.registry import own_rules, rule_names
-from dlcheck.lint.suppress import NO_REASON, suppress
 
 
 def check(
@@ -51,16 +52,10 @@ def check(
     left: list[Finding] = []
     hidden = 0
     for file, findings in by_file.items():
-        settings = resolver.for_file(file)
-        chosen = _chosen(settings, file)
-        done = suppress(file, result.sources[file], findings, names)
-        kept = [
-            f
-            for f in (*done.left, *done.remarks)
-            if chosen(f.rule) and settings.keeps(f.severity, f.confidence)
-        ]
-        hidden += sum(chosen(f.rule) and settings.keeps(f.severity, f.confidence) for f in done.taken)
-        left += kept
+        kept, suppressed = _unsuppressed(file, result.sources[file], findings, names)
+        wanted = _wanted(resolver.for_file(file), file)
+        left += filter(wanted, kept)
+        hidden += sum(map(wanted, suppressed))
     left.sort(key=lambda f: (f.place.file, f.place.line, f.place.column, f.rule, f.message))
     return replace(result, findings=tuple(left), hidden={"suppressed": hidden})
 
@@ -83,8 +78,20 @@ def _walk(given: list[Settings], resolver: Resolver, without: frozenset[str] = f
     )
 
 
-def _chosen(settings: Settings, file: str) -> Callable[[str], bool]:
-    """Which rules are chosen for a file."""
+def _unsuppressed(
+    file: str, source: bytes, findings: list[Finding], names: dict[str, str]
+) -> tuple[list[Finding], list[Finding]]:
+    """The findings that no comment suppresses, with those about the comments; and those that one does."""
+    if not may_suppress(source) and b"noqa" not in source.lower():
+        return findings, []
+    from dlcheck.lint.suppress import suppress
+
+    done = suppress(file, source, findings, names)
+    return [*done.left, *done.remarks], done.taken
+
+
+def _wanted(settings: Settings, file: str) -> Callable[[Finding], bool]:
+    """Which findings the settings want for a file."""
     ignored = tuple(
         prefix
         for pattern, codes in settings.per_file_ignores
@@ -92,9 +99,11 @@ def _chosen(settings: Settings, file: str) -> Callable[[str], bool]:
         if matcher((pattern,))(file)
     )
 
-    def chosen(code: str) -> bool:
+    def wanted(finding: Finding) -> bool:
+        code = finding.rule
         if code == NO_REASON and not settings.require_reason and NO_REASON not in settings.select:
             return False
-        return settings.chooses(code) and not code.startswith(ignored)
+        chosen = settings.chooses(code) and not code.startswith(ignored)
+        return chosen and settings.keeps(finding.severity, finding.confidence)
 
-    return chosen
+    return wanted

@@ -13,8 +13,6 @@ import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlcheck.facts.prefilter import may_suppress
-
 _OURS = re.compile(r"#\s*dlcheck:\s*(ignore-file|ignore)(?:\s*\[([^\]]*)\])?(?=\s|$)\s*(.*)")
 _LIKE_OURS = re.compile(
     r"#\s*dlcheck\s*(?::|[=-]?\s*(?:no-?qa|ignore|ignored?s?|disable|skip|suppress|off)\b)", re.IGNORECASE
@@ -53,8 +51,6 @@ _BETWEEN = (
 
 def find_directives(source: bytes) -> list[Directive]:
     """The suppressions of a file, in order; none where it cannot be read as Python."""
-    if b"noqa" not in source.lower() and not may_suppress(source):
-        return []
     out: list[Directive] = []
     for comment, lines in _comments(_tokens(source)):
         for part in re.finditer(r"#[^#]*", comment.string):

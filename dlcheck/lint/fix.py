@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from dlcheck.facts.model import At
+if TYPE_CHECKING:
+    from dlcheck.facts.model import At
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dlcheck.config.options import nearest
+from dlcheck.lint.codes import MISSPELT, NO_REASON, UNUSED
 from dlcheck.lint.directives import Directive, find_directives
 from dlcheck.lint.finding import Finding, Place, Severity
 from dlcheck.lint.fix import ChangeComment, Fix
-
-UNUSED, MISSPELT, NO_REASON = "DLC001", "DLC002", "DLC003"
 
 
 @dataclass(frozen=True, slots=True)
