@@ -10,6 +10,7 @@ import select
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -536,3 +537,67 @@ def test_completion_in_other_shells(shell: str, capfd: pytest.CaptureFixture[str
     if shutil.which(shell):
         Path("script").write_text(script)
         subprocess.run([shell, "-n", "script"], check=True)
+
+
+# Long checks and large files
+
+
+def test_progress_is_shown_on_a_terminal_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dlcheck.cli import progress
+
+    monkeypatch.setattr(progress, "_AFTER_S", 0.01)
+    monkeypatch.setattr(progress, "_EVERY_S", 0.01)
+
+    def shown(quiet: bool) -> str:
+        with progress.shown_progress(quiet):
+            deadline = time.monotonic() + 30
+            while "Checking" not in (text := capsys.readouterr().err) and time.monotonic() < deadline:
+                if quiet or not sys.stderr.isatty():
+                    break
+        return text + capsys.readouterr().err
+
+    assert shown(quiet=False) == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert shown(quiet=True) == ""
+    text = shown(quiet=False)
+    assert "Checking, 0 s" in text
+    assert text.endswith("\r\x1b[2K")
+
+
+def test_huge_files(run) -> None:  # type: ignore[no-untyped-def]
+    """Megabytes that say nothing about data loading are not parsed, and hide nothing."""
+    Path("table.py").write_text("TABLE = [\n" + "    0.125, 0.25, 0.5,\n" * 500_000 + "]\n")
+    cell = {"cell_type": "code", "source": "x = 1", "metadata": {}, "outputs": [{"data": "A" * 20_000_000}]}
+    Path("n.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4}))
+    Path("a.py").write_text(FAULTY)
+    assert findings(run) == ["DLC503"]
+
+
+def test_nesting_too_deep_for_the_parser(run) -> None:  # type: ignore[no-untyped-def]
+    Path("a.py").write_text("from torch.utils.data import DataLoader\nx = " + "(" * 5000 + ")" * 5000 + "\n")
+    Path("b.py").write_text(FAULTY)
+    outcome = run("--output-format", "json")
+    assert outcome.rules == ["DLC503"]
+    (error,) = json.loads(outcome.out)["errors"]
+    assert error["file"] == "a.py"
+
+
+def test_the_start_method_counts(run) -> None:  # type: ignore[no-untyped-def]
+    source = (
+        "from torch.utils.data import DataLoader, Dataset\n\n\n"
+        "class Squares(Dataset):\n    def __init__(self):\n        self.f = lambda x: x * x\n\n"
+        "    def __getitem__(self, i):\n        return self.f(i)\n\n    def __len__(self):\n        return 9\n\n\n"
+        "def main():\n    for x in DataLoader(Squares(), num_workers=2):\n        print(x)\n"
+    )
+    Path("a.py").write_text(source)
+
+    def severities(*arguments: str) -> list[str]:
+        found = json.loads(run("--select", "DLC304", "--output-format", "json", *arguments).out)["findings"]
+        return [finding["severity"] for finding in found]
+
+    assert severities("--start-method", "spawn") == ["error"]
+    assert severities("--start-method", "spawn") != severities("--start-method", "fork")
+    Path("pyproject.toml").write_text('[project]\nname = "x"\nversion = "1"\nrequires-python = ">=3.14"\n')
+    assert severities() == ["error"]
