@@ -70,7 +70,9 @@ def _given(expr: Expr, scope: Scope, depth: int) -> bool:
     for part in walk(expr):
         if isinstance(part, Attr) and part.attr == "device" and not _of_self(part, scope):
             return True
-        for binding in scope.bindings.get(part.id, ()) if isinstance(part, Name) else ():
+        if not isinstance(part, Name):
+            continue
+        for binding in scope.bindings.get(part.id, ()):
             if binding.kind == "param" and part.id != scope.self_name:
                 return True
             if binding.value is not None and depth < 4 and _given(binding.value, scope, depth + 1):
