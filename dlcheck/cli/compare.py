@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dlcheck.report.model import Report
 
-FAILED = 3
-"""Exit status where a condition of --fail-on holds."""
-
 _DESCRIPTION = """\
 Say what changed from run A to run B: how much faster or slower each loader's loop is, with a 95 % interval,
 which waits shrank or grew, which settings differ, which findings were cured. Each of A and B is the folder of a
@@ -46,13 +43,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--fail-on",
         choices=("regression",),
-        help=f"end with status {FAILED} where B is worse: slower loops, more private memory, a failure, an incident",
+        help="end with status 3 where B is worse: slower loops, more private memory, a failure, an incident",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison. Returns 0, FAILED, or 2 for wrong usage."""
     from dlcheck.comparison.compare import compare
+    from dlcheck.report.conditions import FAILED
 
     if not 0 <= arguments.margin < 1:
         print("dlcheck: --margin must be a share, from 0 to less than 1", file=sys.stderr)

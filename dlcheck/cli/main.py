@@ -28,7 +28,9 @@ _EPILOG = """\
 exit status:
   check    0 nothing found, 1 findings or files that could not be read, 2 wrong usage or an internal error
   review   0 nothing introduced, 1 findings introduced, 2 wrong usage or an internal error
-  run      the exit status of the command that was run; 2 wrong usage
+  run      the exit status of the command that was run; 2 wrong usage; 3 it ended with 0 and a condition of --fail-on holds
+  report   0 shown, 2 wrong usage, 3 a condition of --fail-on holds
+  compare  0 compared, 2 wrong usage, 3 --fail-on regression, and there is one
   others   0 done, 2 wrong usage or an internal error
 """
 

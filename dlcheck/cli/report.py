@@ -15,6 +15,12 @@ may come from another machine.
   html          one page with charts, complete in itself
 """
 
+_EPILOG = """\
+conditions of --fail-on: wait_share, wait_s, wall_s, batches_per_s, samples_per_s, worker_rss, worker_private, verdict,
+or a cause of waits (fetch-io, as a share of the loop), of any loader, or of those named in front
+('TrainSet: wait_share > 20%'); findings, events and exit_code of the run. One that cannot be judged holds.
+"""
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command's options."""
@@ -24,6 +30,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "report",
         help="show the report of a recorded run again",
         description=_DESCRIPTION,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recording", metavar="DIR", help="the folder that 'dlcheck run' left")
@@ -33,15 +40,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="FILE",
         help="write to this file (default: standard output; html, where that is a terminal: DIR/report.html)",
     )
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="end with status 3 where this holds, such as 'wait_share > 0.2'; may be given several times",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print or write the report. Returns 0, or 2 where there is no recording."""
+    """Print or write the report. Returns 0, 2 where there is no recording, 3 where a condition of --fail-on holds."""
+    from dlcheck.cli.gate import read_conditions, status_of
     from dlcheck.report.build import build_report
     from dlcheck.report.run_formats import write_report
 
     path = Path(arguments.recording)
     try:
+        conditions = read_conditions(arguments.fail_on)
         report = build_report(path, check=False)
         output = arguments.output
         if output is None and arguments.format == "html" and sys.stdout.isatty():
@@ -55,4 +71,4 @@ def run(arguments: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"dlcheck: {error}", file=sys.stderr)
         return 2
-    return 0
+    return status_of(conditions, report)

@@ -12,6 +12,10 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlcheck.report.conditions import Condition
 
 _DESCRIPTION = """\
 Run a training script as it is, and say why its loop waits for data: which line is to blame, what to change,
@@ -45,6 +49,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: %(default)s)")
     parser.add_argument("--html", metavar="FILE", help="write the report as a page with charts, too")
+    parser.add_argument(
+        "--fail-on",
+        action="append",
+        default=[],
+        metavar="CONDITION",
+        help="end with status 3 where this holds of a run that ended well, such as 'wait_share > 0.2'",
+    )
     parser.add_argument("--quiet", action="store_true", help="print no report; report.json is still written")
     parser.add_argument("--no-check", action="store_true", help="do not check the source code of the run")
     parser.add_argument("--no-stacks", action="store_true", help="do not sample stacks: no lines are named")
@@ -60,10 +71,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the command. Returns its exit status; ends by the same signal where one ended it; 2 for wrong
-    usage.
+    usage; 3 where it ended well and a condition of --fail-on holds.
     """
+    from dlcheck.cli.gate import read_conditions
     from dlcheck.probe import launch
 
+    try:
+        conditions = read_conditions(arguments.fail_on)
+    except ValueError as error:
+        return _fail(str(error))
     try:
         if arguments.html is not None and not Path(arguments.html).absolute().parent.is_dir():
             raise _UsageError(f"--html: there is no folder {Path(arguments.html).absolute().parent}")
@@ -76,8 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
         return _fail(f"{error}; give another --output")
     except OSError as error:
         return _fail(f"the run cannot be started: {error}")
+    failed = 3 if conditions else 0
     try:
-        _report(recording, arguments)
+        failed = _report(recording, arguments, conditions)
     except Exception as error:
         # The user's run is over, and its status is what counts: a report that fails must not change it.
         if os.environ.get("DLCHECK_DEBUG"):
@@ -85,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             f"dlcheck: no report: {type(error).__name__}: {error} (recording: {recording})", file=sys.stderr
         )
-    return _pass_on(result.exit_code)
+    return _pass_on(result.exit_code or failed)
 
 
 class _UsageError(Exception):
@@ -137,7 +154,9 @@ def _recording_directory(output: str | None, target: list[str]) -> Path:
     raise _UsageError(f"no free folder in {base / 'runs'}; give --output")
 
 
-def _report(recording: Path, arguments: argparse.Namespace) -> None:
+def _report(recording: Path, arguments: argparse.Namespace, conditions: list[Condition]) -> int:
+    """Write and print the report. Returns 3 where a condition holds, else 0."""
+    from dlcheck.cli.gate import status_of
     from dlcheck.report.build import build_report
     from dlcheck.report.run_json import render_json
 
@@ -159,6 +178,7 @@ def _report(recording: Path, arguments: argparse.Namespace) -> None:
         Path(arguments.html).write_text(render_html(report), encoding="utf-8")
         if not arguments.quiet:
             print(f"Page with charts: {arguments.html}", file=sys.stderr)
+    return status_of(conditions, report)
 
 
 def _pass_on(code: int) -> int:

@@ -15,7 +15,7 @@ from dlcheck.diagnosis.turns import Turn, turns
 from dlcheck.report.model import Report
 
 _FEWEST_BATCHES = 4
-_BUSY_NOISE = 0.25
+_BUSY_NOISE = 0.15
 """Relative deviation from run to run that a machine adds whose cores other programs use for as much as this run may."""
 
 LineKey = tuple[str, str, str]

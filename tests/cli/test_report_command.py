@@ -54,3 +54,25 @@ def test_run_writes_the_page_too(tmp_path: Path) -> None:
     done = dlcheck("run", "--no-stacks", "--output", "rec", "--html", "page.html", "nothing.py", cwd=tmp_path)
     assert done.returncode == 0 and "Page with charts: page.html" in done.stderr
     assert "No DataLoader was iterated" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_condition_that_holds_is_status_3(recording: Path, tmp_path: Path) -> None:
+    done = dlcheck("report", recording, "--fail-on", "wait_share > 0.001", cwd=tmp_path)
+    assert done.returncode == 3 and "Loader" in done.stdout
+    assert done.stderr.startswith("dlcheck: --fail-on wait_share > 0.001: ") and "train.py:15" in done.stderr
+    kept = dlcheck(
+        "report", recording, "--fail-on", "wait_share > 1", "--fail-on", "events > 0", cwd=tmp_path
+    )
+    assert (kept.returncode, kept.stderr) == (0, "")
+    wrong = dlcheck("report", recording, "--fail-on", "speed > 1", cwd=tmp_path)
+    assert wrong.returncode == 2 and len(wrong.stderr.splitlines()) == 1
+
+
+def test_run_fails_on_a_condition_only_where_the_command_did_not(tmp_path: Path) -> None:
+    (tmp_path / "ends.py").write_text("import sys; sys.exit(int(sys.argv[1]))", encoding="utf-8")
+    words = ("run", "--no-stacks", "--quiet", "--fail-on", "verdict != healthy", "ends.py")
+    held = dlcheck(*words, "0", cwd=tmp_path)
+    assert held.returncode == 3 and "there is no such loader" in held.stderr
+    assert dlcheck(*words, "7", cwd=tmp_path).returncode == 7
+    wrong = dlcheck("run", "--fail-on", "wait_share", "ends.py", "0", cwd=tmp_path)
+    assert wrong.returncode == 2 and "is not a condition" in wrong.stderr
