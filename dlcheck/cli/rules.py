@@ -1,21 +1,55 @@
-"""``dlcheck rules``: list the rules."""
+"""``dlcheck rules``: list the rules, those of the project's own with them."""
 
 from __future__ import annotations
 
 import argparse
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dlcheck.lint.rule import Rule
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command (it has no options)."""
-    commands.add_parser("rules", help="list the rules")
+    """Add the command's options."""
+    parser = commands.add_parser("rules", help="list the rules")
+    parser.add_argument(
+        "--output-format", choices=("text", "json"), default="text", help="(default: %(default)s)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print one line per rule."""
+    """Print one line per rule, or all about them as JSON."""
     from dlcheck.lint.registry import all_rules
 
-    rules = all_rules()
+    rules = [*all_rules(), *rules_of_project()]
+    if arguments.output_format == "json":
+        print(json.dumps([_as_json(rule) for rule in rules], indent=2))
+        return 0
     width = max(len(rule.name) for rule in rules)
     for rule in rules:
         print(f"{rule.code}  {rule.name:<{width}}  {rule.severity:<7}  {rule.summary}")
     return 0
+
+
+def rules_of_project() -> tuple[Rule, ...]:
+    """The rules that the settings of the working directory name."""
+    from pathlib import Path
+
+    from dlcheck.config.resolve import Resolver
+    from dlcheck.lint.registry import own_rules
+
+    return own_rules(Resolver().settings(Path.cwd()).rules)
+
+
+def _as_json(rule: Rule) -> dict[str, object]:
+    from dlcheck.report.rule_page import rule_page
+
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "severity": rule.severity,
+        "confidence": rule.confidence,
+        "summary": rule.summary,
+        "page": rule_page(rule),
+    }

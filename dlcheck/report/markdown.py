@@ -111,7 +111,7 @@ def _edit(finding: Finding, sources: Mapping[str, bytes]) -> list[str]:
         return [f"**Edit:** {sentence(finding.help)}"] if finding.help else []
     note = "" if finding.fix.safe else "; look at it first: it may change what the program computes"
     blocks = [
-        f"**Edit:** {finding.fix.title} (`dlcheck check --fix{'' if finding.fix.safe else ' --unsafe-fixes'}`{note})."
+        f"**Edit:** {sentence(finding.fix.title)[:-1]} (`dlcheck check --fix{'' if finding.fix.safe else ' --unsafe-fixes'}`{note})."
     ]
     lines = lines_of(finding.place.file, sources)
     for change in changes:

@@ -204,7 +204,7 @@ def test_nested_settings(run) -> None:  # type: ignore[no-untyped-def]
     assert findings(run, "--config", "dlcheck.toml") == ["DLC503", "DLC503"]
 
 
-def test_own_rules(run) -> None:  # type: ignore[no-untyped-def]
+def test_own_rules(run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
     Path("lint").mkdir()
     Path("lint/our001_named_loader.py").write_text(OWN_RULE)
     Path("lint/helpers.py").write_text("raise RuntimeError\n")
@@ -214,6 +214,11 @@ def test_own_rules(run) -> None:  # type: ignore[no-untyped-def]
     assert findings(run) == ["OUR001"]
     assert findings(run, "--select", "OUR001") == ["OUR001"]
     assert findings(run, "--ignore", "named-loader") == []
+    capsys.readouterr()
+    assert main(["rules"]) == 0
+    assert "OUR001  named-loader" in capsys.readouterr().out
+    assert main(["explain", "OUR001"]) == 0
+    assert "# OUR001 named-loader" in capsys.readouterr().out
     Path("a.py").write_text(CLEAN.replace("DataLoader(d)\n", "DataLoader(d)  # dlcheck: ignore[OUR001]\n"))
     assert findings(run) == []
     assert "rules" in json.loads(run("--output-format", "sarif").out)["runs"][0]["tool"]["driver"]
