@@ -17,7 +17,8 @@ are closed again at set-up; memory maps; `os.pread`; loaders that all have 0 wor
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Const, Sub, dotted
+from dlcheck.facts.model import At, Attr, Const, Sub, dotted
+from dlcheck.lint.open_later import open_later
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import argument, short
@@ -30,7 +31,7 @@ from dlcheck.program.kept import (
     used_in_worker_init,
 )
 from dlcheck.program.paths import walk
-from dlcheck.program.program import Program
+from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import Made, constants
 
@@ -45,15 +46,13 @@ def check(program: Program) -> Iterator[Report]:
     for dataset in program.datasets:
         if dataset.workers == "none":
             continue
-        for kept in kept_from_setup(dataset):
-            opener = _opener(kept)
-            if not opener or kept.remade or _closed(kept) or used_in_worker_init(program, kept):
-                continue
-            if _only_without_workers(kept):
-                continue
-            reads = [place for place in kept.reads if not _reads_by_position(place[0])]
-            if not reads:
-                continue
+        found = list(_handles(program, dataset))
+        classes: dict[Scope | None, list[Kept]] = {}
+        for kept, _, _ in found:
+            classes.setdefault(kept.scope.owner, []).append(kept)
+        for kept, opener, reads in found:
+            # One fix mends all handles of a class: it goes with the first.
+            handles = classes[kept.scope.owner]
             yield Report(
                 kept.scope,
                 kept.at,
@@ -63,7 +62,21 @@ def check(program: Program) -> Iterator[Report]:
                 f"self.{kept.attr} = {short(opener)}(...)` where it is read",
                 confidence="low" if kept.pickles_itself else None,
                 also=(reads[0],),
+                fix=open_later(program, handles) if kept is handles[0] else None,
             )
+
+
+def _handles(program: Program, dataset: Dataset) -> Iterator[tuple[Kept, str, list[tuple[Scope, At]]]]:
+    """The handles that the set-up of a dataset keeps and its items read through, with their openers and the reads."""
+    for kept in kept_from_setup(dataset):
+        opener = _opener(kept)
+        if not opener or kept.remade or _closed(kept) or used_in_worker_init(program, kept):
+            continue
+        if _only_without_workers(kept):
+            continue
+        reads = [place for place in kept.reads if not _reads_by_position(place[0])]
+        if reads:
+            yield kept, opener, reads
 
 
 def _only_without_workers(kept: Kept) -> bool:

@@ -20,6 +20,7 @@ from dlcheck.facts.text import utf8
 from dlcheck.lint.fix import (
     AddImport,
     ChangeComment,
+    Defer,
     Edit,
     Fix,
     Guard,
@@ -95,9 +96,9 @@ class _Changer(cst.CSTTransformer):
         self._config = config
         self._edits = edits
         self._done: set[int] = set()
-        self._exact: dict[_Key, list[SetArgument | RemoveArgument | Replace]] = {}
+        self._exact: dict[_Key, list[SetArgument | RemoveArgument | Replace | Defer]] = {}
         for edit in edits:
-            if isinstance(edit, SetArgument | RemoveArgument):
+            if isinstance(edit, SetArgument | RemoveArgument | Defer):
                 self._exact.setdefault(self._key(edit.call), []).append(edit)
             elif isinstance(edit, Replace):
                 self._exact.setdefault(self._key(edit.at), []).append(edit)
@@ -123,6 +124,8 @@ class _Changer(cst.CSTTransformer):
                     continue
                 elif isinstance(edit, SetArgument):
                     node = _set(node, edit.name, edit.value)
+                elif isinstance(edit, Defer):
+                    node = _deferred(node)
                 else:
                     node = _remove(node, edit.name)
                 self._done.add(id(edit))
@@ -323,6 +326,14 @@ def _set(call: cst.Call, name: str, value: str) -> cst.Call:
     added = added.with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
     args[-1] = last.with_changes(comma=_separator(call), whitespace_after_arg=cst.SimpleWhitespace(""))
     return call.with_changes(args=[*args, added])
+
+
+def _deferred(call: cst.Call) -> cst.Call:
+    space = call.whitespace_before_args
+    if not isinstance(space, cst.ParenthesizedWhitespace):
+        space = cst.SimpleWhitespace(" ")
+    first = cst.Arg(call.func, comma=cst.Comma(whitespace_after=space))
+    return call.with_changes(func=cst.Name("partial"), args=[first, *call.args])
 
 
 def _separator(call: cst.Call) -> cst.Comma:

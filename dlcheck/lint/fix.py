@@ -35,6 +35,13 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
+class Defer:
+    """Put ``partial(f, a)`` in the place of the call ``f(a)`` at a place: it is made when that is called."""
+
+    call: At
+
+
+@dataclass(frozen=True, slots=True)
 class Insert:
     """Put the statements ``code`` before or after the statement that ``at`` lies in, the innermost one, or before the
     module-level one (``top``).
@@ -93,7 +100,16 @@ class ChangeComment:
 
 
 Edit: TypeAlias = (
-    SetArgument | RemoveArgument | Replace | Insert | InsertInBody | Move | Guard | AddImport | ChangeComment
+    SetArgument
+    | RemoveArgument
+    | Replace
+    | Defer
+    | Insert
+    | InsertInBody
+    | Move
+    | Guard
+    | AddImport
+    | ChangeComment
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from dlcheck.facts.model import At
 from dlcheck.lint.edit import apply_fixes
-from dlcheck.lint.fix import AddImport, Edit, Fix, Guard, Insert, InsertInBody, Move, Replace
+from dlcheck.lint.fix import AddImport, Defer, Edit, Fix, Guard, Insert, InsertInBody, Move, Replace
 
 
 def _edited(source: str, *edits: Edit) -> str:
@@ -49,6 +49,13 @@ LOOP = """\
 
 def test_replace() -> None:
     assert 'g("é")  # made' in _edited(LOOP, Replace(_at(LOOP, 'f("é", data)'), 'g("é")'))
+
+
+def test_a_call_is_made_later() -> None:
+    assert 'loader = partial(f, "é", data)  # made' in _edited(LOOP, Defer(_at(LOOP, 'f("é", data)')))
+    lines = "file = open(\n    path,  # where\n    mode='rb',\n)\n"
+    expected = "file = partial(\n    open,\n    path,  # where\n    mode='rb',\n)\n"
+    assert _edited(lines, Defer((1, 7, 4, 1))) == expected
 
 
 def test_insert_first_in_a_loop_and_in_a_function() -> None:
