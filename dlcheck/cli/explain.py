@@ -20,9 +20,10 @@ def run(arguments: argparse.Namespace) -> int:
     from dlcheck.cli.rules import rules_of_project
     from dlcheck.lint.registry import all_rules, find_rule
 
-    rule = find_rule(arguments.rule) or find_rule(arguments.rule, rules_of_project())
+    own = rules_of_project()
+    rule = find_rule(arguments.rule)
     if rule is None:
-        names = [text for r in (*all_rules(), *rules_of_project()) for text in (r.code, r.name)]
+        names = [text for r in (*all_rules(), *own) for text in (r.code, r.name)]
         close = difflib.get_close_matches(arguments.rule, names, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; see 'dlcheck rules'"
         print(f"dlcheck: no rule is called {arguments.rule!r}{hint}", file=sys.stderr)

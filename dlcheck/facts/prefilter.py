@@ -8,7 +8,7 @@ _MENTIONS = re.compile(
     rb"torch\.utils\.data|DataLoader|IterableDataset|[Dd]ataloader|__getitem__|DistributedSampler|stateful_dataloader"
     rb"|torch\.utils import data|Dataset\)|torch_geometric"
 )
-_COMMENTS = re.compile(rb"#[ \t]*dlcheck\b", re.IGNORECASE)
+_COMMENTS = re.compile(rb"#[ \t]*dlcheck\b|#[^#\n]*noqa[^#\n]*\bDLC\d", re.IGNORECASE)
 _BUILDS_LOADER = re.compile(rb"Loader\s*\(|[lL]oader_?(?:class|cls)|data_?loader")
 _DEFINITIONS = re.compile(rb"^(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
 _IMPORTS = re.compile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from dlcheck.errors import UserError
 
 _HUNK = re.compile(rb"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", re.MULTILINE)
+_ABOUT_A_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
 _FILES = ("*.py", "*.ipynb")
 
 
@@ -75,13 +77,15 @@ def find_changes(folder: Path, revision: str) -> Changes:
 
     Raises ``GitError`` where there is no git, no repository, or no such revision.
     """
-    root = Path(_git(folder, "rev-parse", "--show-toplevel").decode("utf-8", "surrogateescape").rstrip("\n"))
+    root = Path(
+        run_git(folder, "rev-parse", "--show-toplevel").decode("utf-8", "surrogateescape").rstrip("\n")
+    )
     commit = _commit(root, revision)
-    diff = _git(
+    diff = run_git(
         root, "-c", "core.quotepath=off", "diff", "--unified=0", "--find-renames", "--no-color", "--no-ext-diff",
         "--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", "--ignore-submodules", commit, "--", *_FILES,
     )  # fmt: skip
-    listed = _git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *_FILES)
+    listed = run_git(root, "ls-files", "-z", "--others", "--exclude-standard", "--", *_FILES)
     names = listed.decode("utf-8", "surrogateescape").split("\0")
     untracked = frozenset(root / name for name in names if name)
     return Changes(root, commit, tuple(_files(root, diff)), untracked)
@@ -89,14 +93,14 @@ def find_changes(folder: Path, revision: str) -> Changes:
 
 def files_at(root: Path, commit: str, suffixes: tuple[str, ...]) -> dict[str, bytes]:
     """The files with such names that a commit held, by their paths relative to the root."""
-    listed = _git(root, "ls-tree", "-r", "-z", commit).decode("utf-8", "surrogateescape")
+    listed = run_git(root, "ls-tree", "-r", "-z", commit).decode("utf-8", "surrogateescape")
     blobs: list[tuple[str, str]] = []
     for entry in listed.split("\0"):
         about, _, name = entry.partition("\t")
         if name.endswith(suffixes) and about.split()[1] == "blob":
             blobs.append((name, about.split()[2]))
     request = "".join(f"{blob}\n" for _, blob in blobs).encode()
-    answer = _git(root, "cat-file", "--batch", given=request)
+    answer = run_git(root, "cat-file", "--batch", given=request)
     out: dict[str, bytes] = {}
     at = 0
     for name, _ in blobs:
@@ -112,7 +116,7 @@ def _commit(root: Path, revision: str) -> str:
         raise GitError(f"{revision!r} is no commit or branch")
     try:
         found = (
-            _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+            run_git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
             .decode()
             .strip()
         )
@@ -122,14 +126,20 @@ def _commit(root: Path, revision: str) -> str:
             "(GitHub: actions/checkout with fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
         ) from error
     try:
-        return _git(root, "merge-base", found, "HEAD").decode().strip()
+        return run_git(root, "merge-base", found, "HEAD").decode().strip()
     except GitError:
         return found  # no common history, or a shallow clone that does not reach it
 
 
-def _git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
+def run_git(folder: Path, *arguments: str, given: bytes = b"") -> bytes:
+    """What a git command prints, run in a folder. Raises ``GitError``."""
+    # Within a hook these name the repository of the commit, which need not be that of the folder.
+    environment = {name: value for name, value in os.environ.items() if name not in _ABOUT_A_REPOSITORY}
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=folder, input=given, capture_output=True, check=False)
+        done = subprocess.run(
+            command, cwd=folder, input=given, capture_output=True, check=False, env=environment
+        )
     except OSError as error:
         raise GitError(f"git cannot be run: {error.strerror}") from error
     if done.returncode != 0:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from dlcheck.config.patterns import Pattern, matcher
+from dlcheck.lint.git import GitError, run_git
 
-_COMMAND = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "--")
+_LISTING = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate", "--")
 
 
 def listed_files(root: Path, suffixes: tuple[str, ...]) -> list[str] | None:
@@ -18,14 +18,11 @@ def listed_files(root: Path, suffixes: tuple[str, ...]) -> list[str] | None:
     """
     if not any((folder / ".git").exists() for folder in (root, *root.parents)):
         return None
-    command = [*_COMMAND, *(f"*{suffix}" for suffix in suffixes)]
     try:
-        done = subprocess.run(command, cwd=root, capture_output=True, check=False, stdin=subprocess.DEVNULL)
-    except OSError:
+        listed = run_git(root, *_LISTING, *(f"*{suffix}" for suffix in suffixes))
+    except GitError:
         return None
-    if done.returncode != 0:
-        return None
-    names = done.stdout.decode("utf-8", "surrogateescape").split("\0")
+    names = listed.decode("utf-8", "surrogateescape").split("\0")
     return sorted(name for name in names if name and (root / name).is_file()) or None
 
 

@@ -21,6 +21,7 @@ from dlcheck.errors import UserError
 if TYPE_CHECKING:
     from dlcheck.lint.rule import Rule
 
+_loaded: dict[str, Rule] = {}  # the rules of projects' own, by code
 _FILE_NAME = re.compile(r"([a-z]+\d+)_(\w+)")
 
 
@@ -42,7 +43,9 @@ def all_rules() -> tuple[Rule, ...]:
 @cache
 def own_rules(paths: tuple[Path, ...]) -> tuple[Rule, ...]:
     """The rules in a project's own files. This runs them. Raises ``RuleError`` where one holds no sound rule."""
-    return tuple(sorted((_load(path) for path in rule_files(paths)), key=lambda rule: rule.code))
+    rules = tuple(sorted((_load(path) for path in rule_files(paths)), key=lambda rule: rule.code))
+    _loaded.update({rule.code: rule for rule in rules})
+    return rules
 
 
 def rule_names(own: tuple[Path, ...] = ()) -> dict[str, str]:
@@ -58,10 +61,11 @@ def rule_files(paths: Iterable[Path]) -> list[Path]:
     return [file for file in files if _FILE_NAME.fullmatch(file.stem)]
 
 
-def find_rule(text: str, own: tuple[Rule, ...] = ()) -> Rule | None:
-    """The rule with a code (``DLC102``, any case) or a name."""
+def find_rule(text: str) -> Rule | None:
+    """The rule with a code (``DLC102``, any case) or a name; a project's own where ``own_rules`` has loaded it."""
     wanted = text.strip().lower()
-    return next((rule for rule in (*all_rules(), *own) if wanted in (rule.code.lower(), rule.name)), None)
+    rules = (*all_rules(), *_loaded.values())
+    return next((rule for rule in rules if wanted in (rule.code.lower(), rule.name)), None)
 
 
 def _shipped() -> list[str]:

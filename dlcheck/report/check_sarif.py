@@ -53,7 +53,6 @@ def _rule(code: str, result: CheckResult) -> dict[str, Any]:
     found = next(finding for finding in result.findings if finding.rule == code)
     rule = find_rule(code)
     if rule is None:
-        # A rule of the project's own: what is known of it is what it found.
         return {"id": code, "name": found.name, "defaultConfiguration": {"level": _LEVELS[found.severity]}}
     from dlcheck.report.rule_page import rule_page
 

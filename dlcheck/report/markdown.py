@@ -109,10 +109,12 @@ def _edit(finding: Finding, sources: Mapping[str, bytes]) -> list[str]:
     changes = replacements(finding, sources)
     if not changes or finding.fix is None:
         return [f"**Edit:** {sentence(finding.help)}"] if finding.help else []
-    note = "" if finding.fix.safe else "; look at it first: it may change what the program computes"
-    blocks = [
-        f"**Edit:** {sentence(finding.fix.title)[:-1]} (`dlcheck check --fix{'' if finding.fix.safe else ' --unsafe-fixes'}`{note})."
-    ]
+    how = "`dlcheck check --fix`"
+    if not finding.fix.safe:
+        how = (
+            "`dlcheck check --fix --unsafe-fixes`; look at it first: it may change what the program computes"
+        )
+    blocks = [f"**Edit:** {sentence(finding.fix.title)[:-1]} ({how})."]
     lines = lines_of(finding.place.file, sources)
     for change in changes:
         blocks.append(_suggestion(change, lines, finding, sources))

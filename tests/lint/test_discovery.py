@@ -88,6 +88,17 @@ def test_tracked_files_are_not_ignored(project: Path) -> None:
     assert listed(project) == LEFT
 
 
+def test_a_hook_of_another_repository(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    for folder in (project, other):
+        subprocess.run(["git", "init", "--quiet"], check=True, cwd=folder)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    assert listed(project) == USUAL
+
+
 def test_links(project: Path) -> None:
     Path("linked.py").symlink_to("a.py")
     Path("broken.py").symlink_to("nowhere.py")

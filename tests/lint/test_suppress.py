@@ -124,6 +124,11 @@ def test_what_is_unused_or_misspelt_is_said_and_mended(tmp_path: Path) -> None:
     ]
 
 
+def test_an_unused_noqa_is_said_in_a_file_without_findings(tmp_path: Path) -> None:
+    assert found(checked("import os  # noqa: F401,DLC503\n", tmp_path)) == [("DLC001", 1)]
+    assert found(checked("import os  # noqa: F401\n", tmp_path)) == []
+
+
 def test_reasons_are_asked_for(tmp_path: Path) -> None:
     source = HEAD + "a = itertools.cycle(DataLoader(d))  # dlcheck: ignore[DLC503]\n"
     assert found(checked(source, tmp_path)) == []
