@@ -251,8 +251,10 @@ class _Changer(cst.CSTTransformer):
     def _parse(self, code: str) -> list[cst.BaseStatement]:
         module = cst.parse_module(code, self._config)
         first, *rest = module.body
-        lines = [line.with_changes(indent=line.comment is not None) for line in module.header]
-        return [first.with_changes(leading_lines=[*lines, *_leading(first)]), *rest]
+        return [
+            _indented(first, [*module.header, *_leading(first)]),
+            *(_indented(s, _leading(s)) for s in rest),
+        ]
 
     def _place(self, node: cst.CSTNode) -> _Key:
         where = self.get_metadata(PositionProvider, node)
@@ -286,6 +288,13 @@ def _after_docstring(body: Sequence[cst.BaseStatement]) -> int:
 def _leading(node: cst.BaseStatement) -> Sequence[cst.EmptyLine]:
     lines: Sequence[cst.EmptyLine] = getattr(node, "leading_lines", ())
     return lines
+
+
+def _indented(node: cst.BaseStatement, lines: Sequence[cst.EmptyLine]) -> cst.BaseStatement:
+    """A statement with these lines above it, of which those with a comment are indented as it is, and no others."""
+    return node.with_changes(
+        leading_lines=[line.with_changes(indent=line.comment is not None) for line in lines]
+    )
 
 
 def _under_guard(body: Sequence[cst.BaseStatement]) -> cst.BaseStatement:

@@ -23,6 +23,12 @@ _OWN_WAYS = (
 )  # fmt: skip
 # These read from a handle at once, and keep nothing of it.
 _READS = frozenset({"len", "list", "tuple", "set", "dict", "sorted", "sum"})
+_READING_METHODS = frozenset(
+    [
+        "read", "readline", "readlines", "namelist", "infolist", "getnames", "getmembers", "stat", "info", "tell",
+        "fetchone", "fetchall",
+    ]
+)  # fmt: skip
 _IMPORTED = {"os": "os", "partial": "functools.partial"}
 
 
@@ -146,7 +152,7 @@ def _through(expr: Expr, attr: str, method: Scope) -> bool:
                 return False
             case Attr(base, _, _) | Sub(base, _, _):
                 expr = base
-            case Call(func, _, _, _) if isinstance(func, Attr):
+            case Call(func, _, _, _) if isinstance(func, Attr) and func.attr not in _READING_METHODS:
                 expr = func.base
             case _:
                 return False

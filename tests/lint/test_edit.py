@@ -66,6 +66,15 @@ def test_insert_first_in_a_loop_and_in_a_function() -> None:
     assert '    """Train."""\n    x = 1\n    for epoch' in text
 
 
+def test_blank_lines_of_inserted_code_hold_no_spaces() -> None:
+    code = "\n# first\ndef f():\n    pass\n\n# second\ndef g():\n    pass\n"
+    text = _edited("class A:\n    x = 1\n", Insert((2, 4, 2, 9), code, "after"))
+    body = (
+        "    x = 1\n\n    # first\n    def f():\n        pass\n\n    # second\n    def g():\n        pass\n"
+    )
+    assert text == f"class A:\n{body}"
+
+
 def test_insert_around_a_statement() -> None:
     inner = _at(LOOP, '"é"')
     assert "# epochs\n        x = 1\n        # the loader\n        loader" in _edited(
