@@ -12,6 +12,8 @@ import pytest
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
+pytestmark = pytest.mark.slow
+
 HEAD = "import itertools\nfrom torch.utils.data import DataLoader\n\n\n"
 LOOP = (
     HEAD
