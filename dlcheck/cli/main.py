@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "run a training script and say why its loop waits for data",
     "report": "show the report of a recorded run again",
     "compare": "say what changed between two recorded runs",
+    "doctor": "look at the machine: what it means for loading",
     "explain": "print the page of a rule",
     "rules": "list the rules",
     "server": "serve editors by the Language Server Protocol",
@@ -30,6 +31,7 @@ exit status:
   review   0 nothing introduced, 1 findings introduced, 2 wrong usage or an internal error
   run      the exit status of the command that was run; 2 wrong usage; 3 it ended with 0 and a condition of --fail-on holds
   report   0 shown, 2 wrong usage, 3 a condition of --fail-on holds
+  doctor   0 nothing bad, 1 something is bad, 2 wrong usage
   compare  0 compared, 2 wrong usage, 3 --fail-on regression, and there is one
   others   0 done, 2 wrong usage or an internal error
 """
