@@ -64,7 +64,7 @@ def _generators(program: Program, dataset: Dataset) -> Iterator[Report]:
         if (
             made
             and not kept.remade
-            and not _reseeded(kept, dataset)
+            and not _reseeded(program, kept, dataset)
             and not used_in_worker_init(program, kept)
         ):
             draws = _draws(kept)
@@ -113,7 +113,7 @@ def _spans(outer: At, inner: At) -> bool:
     return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
 
 
-def _reseeded(kept: Kept, dataset: Dataset) -> bool:
+def _reseeded(program: Program, kept: Kept, dataset: Dataset) -> bool:
     scopes = [step.scope for step in dataset.item_path.steps]
     # A data pipe is reset by torch before each epoch, in the worker.
     reset = dataset.evaluator.method(kept.cls, "reset")
@@ -122,7 +122,19 @@ def _reseeded(kept: Kept, dataset: Dataset) -> bool:
             name = dotted(site.call.func)
             if name.rpartition(".")[2] in RESEEDS and f".{kept.attr}." in name:
                 return True
-    return False
+    return any(_reseeds_by_worker(scope, kept.attr) for scope in program.scopes())
+
+
+def _reseeds_by_worker(scope: Scope, attr: str) -> bool:
+    """A function that asks for its worker seeds, or makes anew, what something holds under this name."""
+    if not any(a.attr == "get_worker_info" for a, _ in scope.attrs) and not any(
+        name.id in ("get_worker_info", "worker_id") for name, _ in scope.names
+    ):
+        return False
+    return any(store.attr == attr for store in scope.stores) or any(
+        dotted(site.call.func).endswith(tuple(f".{attr}.{seeds}" for seeds in RESEEDS))
+        for site in scope.calls
+    )
 
 
 def _global_generators(program: Program, dataset: Dataset) -> Iterator[Report]:

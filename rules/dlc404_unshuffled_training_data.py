@@ -9,7 +9,7 @@ statistics drift. Source: documentation of `DataLoader(shuffle=)`; anomalib issu
 
 **Left alone:** an explicit `shuffle=False`; iterable data sets; data that is shuffled before, generated, or drawn at random by
 the items; a batch that is the whole data set; loaders that are only used under `no_grad`. Data sets that cannot be followed
-are reported with low confidence.
+are reported with low confidence, and so are tests.
 
 **Cure:** `shuffle=True`; or `shuffle=False`, which says that the order is meant. **Versions:** all.
 """
@@ -22,6 +22,7 @@ from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
+from dlcheck.program.names import is_test
 from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
@@ -47,7 +48,11 @@ def check(program: Program) -> Iterator[Report]:
         confidence = _is_training(program, loader)
         if confidence is None or _order_is_no_matter(program, loader):
             continue
-        if not loader.datasets or not all(_is_map_style(program, value) for value in loader.datasets):
+        if (
+            is_test(loader.path)
+            or not loader.datasets
+            or not all(_is_map_style(program, value) for value in loader.datasets)
+        ):
             confidence = "low"
         fix = None
         if loader.settable("shuffle"):

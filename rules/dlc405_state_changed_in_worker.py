@@ -23,6 +23,7 @@ from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.kept import is_self
 from dlcheck.program.loaders import Loader
+from dlcheck.program.names import is_test
 from dlcheck.program.paths import is_lazy, walk
 from dlcheck.program.persistent import persists, runs_in
 from dlcheck.program.program import Dataset, Program
@@ -171,7 +172,11 @@ def _read_by_main(
     """Where code outside of the dataset reads the attribute, itself or by a method of the dataset."""
     family = _family(dataset)
     for scope in program.scopes():
-        if scope.owner in family or dataset.item_path.step_of(scope) is not None:
+        if (
+            scope.owner in family
+            or dataset.item_path.step_of(scope) is not None
+            or is_test(scope.module.path)
+        ):
             continue
         for part, _ in scope.attrs:
             if part.attr == attr and not _called(scope, part):

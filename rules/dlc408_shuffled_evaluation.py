@@ -19,6 +19,7 @@ from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
+from dlcheck.program.names import is_test
 from dlcheck.program.program import Program
 from dlcheck.program.uses import Use, lightning_hook
 from dlcheck.program.values import Absent, only
@@ -85,8 +86,7 @@ def _left_early(use: Use) -> bool:
 
 
 def _confidence(loader: Loader, name: str) -> Confidence:
-    parts = loader.path.split("/")
-    if any(part in ("test", "tests", "testing") for part in parts[:-1]) or parts[-1].startswith("test_"):
+    if is_test(loader.path):
         return "low"
     # All ranks must do the same number of steps where each has its own part.
     if name == "drop_last" and any(

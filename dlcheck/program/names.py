@@ -162,3 +162,9 @@ CPU_COUNTS = frozenset(
         "os.sched_getaffinity", "os.process_cpu_count", "torch.cuda.device_count",
     }
 )  # fmt: skip
+
+
+def is_test(path: str) -> bool:
+    """A file of tests, by its name or by a folder that it lies in."""
+    *folders, name = path.split("/")
+    return name.startswith("test_") or name == "conftest.py" or bool({"test", "tests"} & set(folders))
