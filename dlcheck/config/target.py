@@ -13,35 +13,18 @@ from dlcheck.config.settings import Settings
 
 Version = tuple[int, int]
 
-# The default start method on Linux is forkserver from this Python on (docs.python.org/3/whatsnew/3.14.html), fork before.
-_FORKSERVER_FROM: Version = (3, 14)
-_BOUND = re.compile(r"(>=|~=|==|>|<=|<|\^|~)\s*v?(\d+)(?:\.(\d+))?")
+_LEAST = re.compile(r"(?:>=|~=|==|>|\^|~)\s*v?(\d+)(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``python`` and ``torch``: the lowest supported versions, ``None`` where nothing says. ``python_below``: the first
-    Python that is not supported any more. ``start_method``: what the settings say; ``None`` is the default of the platform.
+    """``python`` and ``torch``: the lowest supported versions, ``None`` where nothing says. ``start_method``: what the settings
+    say of the workers; ``None`` is the default of Python and platform.
     """
 
     python: Version | None = None
-    python_below: Version | None = None
     torch: Version | None = None
     start_method: str | None = None
-
-    @property
-    def may_fork(self) -> bool:
-        """Whether workers may be forked by default on Linux."""
-        if self.start_method is not None:
-            return self.start_method == "fork"
-        return self.python is None or self.python < _FORKSERVER_FROM
-
-    @property
-    def may_pickle(self) -> bool:
-        """Whether the dataset may have to be pickled for the workers by default on Linux, with a Python that is allowed."""
-        if self.start_method is not None:
-            return self.start_method != "fork"
-        return self.python_below is None or self.python_below > _FORKSERVER_FROM
 
 
 def find_target(root: Path, settings: Settings) -> Target:
@@ -49,9 +32,11 @@ def find_target(root: Path, settings: Settings) -> Target:
 
     ``pyproject.toml`` (PEP 621 and Poetry), ``setup.cfg``, ``setup.py`` and ``requirements*.txt`` are read, never run.
     """
-    python, torch = _bounds(_declared_python(root)), _bounds(_declared_torch(root))
-    lowest = _version(settings.target_python) or python[0]
-    return Target(lowest, python[1], _version(settings.target_torch) or torch[0], settings.start_method)
+    return Target(
+        _version(settings.target_python) or _lowest(_declared_python(root)),
+        _version(settings.target_torch) or _lowest(_declared_torch(root)),
+        settings.start_method,
+    )
 
 
 def _declared_python(root: Path) -> str:
@@ -123,20 +108,7 @@ def _version(text: str | None) -> Version | None:
     return int(major), int(minor)
 
 
-def _bounds(specifier: str) -> tuple[Version | None, Version | None]:
-    """The lowest version that a specifier such as ``>=3.9,<3.14`` allows, and the first that it does not any more."""
-    lowest: Version | None = None
-    below: Version | None = None
-    for sign, major_text, minor_text in _BOUND.findall(specifier):
-        major, minor = int(major_text), int(minor_text or 0)
-        if sign in (">=", "~=", "==", ">", "^", "~"):
-            lowest = max(lowest or (0, 0), (major, minor))
-        if sign in ("<=", "=="):
-            below = (major, minor + 1)
-        elif sign == "<":
-            below = (major, minor)
-        elif sign == "~":
-            below = (major, minor + 1)
-        elif sign in ("^", "~="):
-            below = (major + 1, 0)
-    return lowest, below
+def _lowest(specifier: str) -> Version | None:
+    """The lowest version that a specifier such as ``>=3.9,<3.14`` allows; ``None`` where it names none."""
+    versions = [(int(major), int(minor or 0)) for major, minor in _LEAST.findall(specifier)]
+    return max(versions, default=None)

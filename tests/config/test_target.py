@@ -12,27 +12,27 @@ from dlcheck.config.target import Target, find_target
 FILES = {
     "PEP 621": (
         {"pyproject.toml": '[project]\nrequires-python = ">=3.9,<3.14"\ndependencies = ["numpy", "torch >= 2.1, < 3"]\n'},
-        Target((3, 9), (3, 14), (2, 1)),
+        Target((3, 9), (2, 1)),
     ),
     "an extra": (
         {"pyproject.toml": '[project]\nrequires-python = "~=3.10"\n[project.optional-dependencies]\nt = ["torch==2.3.*"]\n'},
-        Target((3, 10), (4, 0), (2, 3)),
+        Target((3, 10), (2, 3)),
     ),
     "Poetry": (
         {"pyproject.toml": '[tool.poetry.dependencies]\npython = "^3.10"\ntorch = {version = "^2.2", source = "cpu"}\n'},
-        Target((3, 10), (4, 0), (2, 2)),
+        Target((3, 10), (2, 2)),
     ),
     "setup.py": (
         {"setup.py": 'setup(python_requires=">=3.8", install_requires=["torchvision>=0.1", "torch>=1.13"])\n'},
-        Target((3, 8), None, (1, 13)),
+        Target((3, 8), (1, 13)),
     ),
     "setup.cfg": (
         {"setup.cfg": "[options]\npython_requires = >=3.14\ninstall_requires =\n    torch>=2.9\n"},
-        Target((3, 14), None, (2, 9)),
+        Target((3, 14), (2, 9)),
     ),
     "requirements": (
         {"requirements.txt": "torchvision==0.20\ntorch-scatter>=2.0\ntorch>=2.5  # or so\n"},
-        Target(None, None, (2, 5)),
+        Target(None, (2, 5)),
     ),
     "nothing": ({"pyproject.toml": "[project]\nname = 'x'\ndependencies = ['torch']\n"}, Target()),
     "a broken file": ({"pyproject.toml": "[project\n"}, Target()),
@@ -51,18 +51,4 @@ def test_settings_count_more(tmp_path: Path) -> None:
         '[project]\nrequires-python = ">=3.9"\ndependencies = ["torch>=2.1"]\n'
     )
     settings = Settings(tmp_path, target_python="3.14", target_torch="2.10", start_method="spawn")
-    assert find_target(tmp_path, settings) == Target((3, 14), None, (2, 10), "spawn")
-
-
-@pytest.mark.parametrize(
-    ("target", "may_fork", "may_pickle"),
-    [
-        (Target(), True, True),
-        (Target(python=(3, 9), python_below=(3, 14)), True, False),
-        (Target(python=(3, 14)), False, True),
-        (Target(start_method="fork"), True, False),
-        (Target(python=(3, 9), python_below=(3, 14), start_method="spawn"), False, True),
-    ],
-)
-def test_start_methods(target: Target, may_fork: bool, may_pickle: bool) -> None:
-    assert (target.may_fork, target.may_pickle) == (may_fork, may_pickle)
+    assert find_target(tmp_path, settings) == Target((3, 14), (2, 10), "spawn")
