@@ -16,6 +16,7 @@ Linux from Python 3.14, which no longer forks by default. Source: PyTorch docume
 from collections.abc import Iterator
 
 from dlcheck.facts.model import At, Const, Expr, Name, Op
+from dlcheck.lint.main_guard import under_main_guard
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
@@ -63,6 +64,7 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
         severity="error" if method != "fork" else None,
         help='move the module-level code into `def main():`, and call it below `if __name__ == "__main__":`',
         also=((loader.scope, loader.at),),
+        fix=under_main_guard(program, module, at),
     )
 
 

@@ -306,7 +306,7 @@ def _under_guard(body: Sequence[cst.BaseStatement]) -> cst.BaseStatement:
     kept = [line for line in lines if line.comment is not None]
     return guard.with_changes(
         leading_lines=blank[:2],
-        body=cst.IndentedBlock([first.with_changes(leading_lines=kept), *body[1:]]),
+        body=cst.IndentedBlock([_indented(first, kept), *(_indented(s, _leading(s)) for s in body[1:])]),
     )
 
 
