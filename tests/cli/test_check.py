@@ -224,6 +224,37 @@ def test_own_rules(run, capsys: pytest.CaptureFixture[str]) -> None:  # type: ig
     assert "rules" in json.loads(run("--output-format", "sarif").out)["runs"][0]["tool"]["driver"]
 
 
+def test_examples_of_own_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rules", "--test"]) == 2
+    Path("dlcheck.toml").write_text('rules = ["our001_named_loader.py"]\n')
+    loader = "from torch.utils.data import DataLoader\nx = DataLoader([1])"
+    path = Path("our001_named_loader.py")
+    path.write_text(
+        OWN_RULE.replace("found=(), clean=()", f"found=({loader + '  # <- OUR001'!r},), clean=('x = 1',)")
+    )
+    capsys.readouterr()
+    assert main(["rules", "--test"]) == 0
+    assert capsys.readouterr().out == "1 rule, 2 examples, 0 failures.\n"
+
+
+def test_examples_of_own_rules_that_fail() -> None:
+    from dlcheck.lint.examples import failures
+    from dlcheck.lint.registry import own_rules
+
+    loader = "from torch.utils.data import DataLoader\nx = DataLoader([1])"
+    path = Path("our002_named_loader.py").absolute()
+    examples = f"found=({loader!r}, 'x = 1  # <- OUR002', 'x = ('), clean=({loader!r},)"
+    path.write_text(OWN_RULE.replace("OUR001", "OUR002").replace("found=(), clean=()", examples))
+    (rule,) = own_rules((path,))
+    assert list(failures(rule, (path,))) == [
+        "OUR002 found[0]: no line is marked with '# <- OUR002'",
+        "OUR002 found[0]: example.py:2 is found, and should not be",
+        "OUR002 found[1]: example.py:1 is not found",
+        "OUR002 found[2]: cannot be parsed: '(' was never closed",
+        "OUR002 clean[0]: example.py:2 is found, and should not be",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
