@@ -20,6 +20,7 @@ _WORDS = (
     "baseline",
     "cache-dir",
     "target-python",
+    "target-torch",
     "start-method",
 )
 _FLAGS = ("respect-gitignore", "force-exclude", "require-reason", "fix", "unsafe-fixes")
@@ -140,6 +141,7 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--target-python", metavar="VERSION", help="the lowest Python to support, such as 3.10"
     )
+    group.add_argument("--target-torch", metavar="VERSION", help="the lowest torch to support, such as 2.4")
     group.add_argument(
         "--start-method", metavar="METHOD", help="how worker processes start: fork, forkserver, spawn"
     )
