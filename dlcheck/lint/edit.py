@@ -22,6 +22,7 @@ from dlcheck.lint.fix import (
     ChangeComment,
     Defer,
     Edit,
+    Enclose,
     Fix,
     Guard,
     Insert,
@@ -96,11 +97,11 @@ class _Changer(cst.CSTTransformer):
         self._config = config
         self._edits = edits
         self._done: set[int] = set()
-        self._exact: dict[_Key, list[SetArgument | RemoveArgument | Replace | Defer]] = {}
+        self._exact: dict[_Key, list[SetArgument | RemoveArgument | Replace | Defer | Enclose]] = {}
         for edit in edits:
             if isinstance(edit, SetArgument | RemoveArgument | Defer):
                 self._exact.setdefault(self._key(edit.call), []).append(edit)
-            elif isinstance(edit, Replace):
+            elif isinstance(edit, Replace | Enclose):
                 self._exact.setdefault(self._key(edit.at), []).append(edit)
         self._comments: dict[int, list[ChangeComment]] = {}
         for edit in edits:
@@ -120,6 +121,8 @@ class _Changer(cst.CSTTransformer):
             for edit in self._exact.get(self._place(original_node), ()):
                 if isinstance(edit, Replace):
                     node = cst.parse_expression(edit.code, self._config)
+                elif isinstance(edit, Enclose):
+                    node = _enclosed(node, edit)
                 elif not isinstance(node, cst.Call):
                     continue
                 elif isinstance(edit, SetArgument):
@@ -335,6 +338,11 @@ def _set(call: cst.Call, name: str, value: str) -> cst.Call:
     added = added.with_changes(comma=last.comma, whitespace_after_arg=last.whitespace_after_arg)
     args[-1] = last.with_changes(comma=_separator(call), whitespace_after_arg=cst.SimpleWhitespace(""))
     return call.with_changes(args=[*args, added])
+
+
+def _enclosed(node: cst.BaseExpression, edit: Enclose) -> cst.Call:
+    arguments = [node, *map(cst.parse_expression, edit.arguments)]
+    return cst.Call(cst.parse_expression(edit.function), [cst.Arg(argument) for argument in arguments])
 
 
 def _deferred(call: cst.Call) -> cst.Call:

@@ -42,6 +42,15 @@ class Defer:
 
 
 @dataclass(frozen=True, slots=True)
+class Enclose:
+    """Put ``function(e, *arguments)`` in the place of the expression ``e`` at ``at``; the arguments are source."""
+
+    at: At
+    function: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Insert:
     """Put the statements ``code`` before or after the statement that ``at`` lies in, the innermost one, or before the
     module-level one (``top``).
@@ -104,6 +113,7 @@ Edit: TypeAlias = (
     | RemoveArgument
     | Replace
     | Defer
+    | Enclose
     | Insert
     | InsertInBody
     | Move

@@ -8,7 +8,7 @@ import pytest
 
 from dlcheck.facts.model import At
 from dlcheck.lint.edit import apply_fixes
-from dlcheck.lint.fix import AddImport, Defer, Edit, Fix, Guard, Insert, InsertInBody, Move, Replace
+from dlcheck.lint.fix import AddImport, Defer, Edit, Enclose, Fix, Guard, Insert, InsertInBody, Move, Replace
 
 
 def _edited(source: str, *edits: Edit) -> str:
@@ -49,6 +49,13 @@ LOOP = """\
 
 def test_replace() -> None:
     assert 'g("é")  # made' in _edited(LOOP, Replace(_at(LOOP, 'f("é", data)'), 'g("é")'))
+
+
+def test_an_expression_is_enclosed() -> None:
+    enclosed = Enclose(_at(LOOP, "range(3)"), "islice", ("1", "None"))
+    assert "for epoch in islice(range(3), 1, None):  # epochs" in _edited(LOOP, enclosed)
+    both = _edited(LOOP, enclosed, Replace(_at(LOOP, '"é"'), "1"))
+    assert "islice(range(3), 1, None)" in both and "f(1, data)" in both
 
 
 def test_a_call_is_made_later() -> None:
