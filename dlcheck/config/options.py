@@ -147,7 +147,8 @@ def _one_of(words: tuple[str, ...]) -> Read:
 
 def _version(value: Any, place: Place) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"\d+\.\d+(\.\d+)?", value):
-        raise WrongValue(f'a version such as "3.10" is needed, in quotes, not {value!r}')
+        quotes = "" if isinstance(value, str) else ", in quotes"
+        raise WrongValue(f'a version such as "3.10" is needed{quotes}, not {value!r}')
     return value
 
 
