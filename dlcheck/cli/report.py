@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TextIO
 
 _DESCRIPTION = """\
 Show the report of a recorded run again, or what was recorded in a format that other tools read. The recording
@@ -13,6 +14,11 @@ may come from another machine.
   text          for a terminal
   json          schema dlcheck.report/1
   html          one page with charts, complete in itself
+  chrome        a trace with arrows from workers to the loop, for ui.perfetto.dev and chrome://tracing
+  speedscope    stack samples, for speedscope.app
+  collapsed     stack samples, one line per stack, for flamegraph.pl and inferno
+  openmetrics   the main figures, for Prometheus
+  otlp          the main figures as JSON, for OpenTelemetry
 """
 
 _EPILOG = """\
@@ -38,7 +44,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--output",
         metavar="FILE",
-        help="write to this file (default: standard output; html, where that is a terminal: DIR/report.html)",
+        help=(
+            "write to this file, compressed where it ends in .gz (default: standard output; html, where that is a"
+            " terminal: DIR/report.html)"
+        ),
     )
     parser.add_argument(
         "--fail-on",
@@ -65,10 +74,18 @@ def run(arguments: argparse.Namespace) -> int:
         if output is None:
             write_report(report, arguments.format, sys.stdout)
         else:
-            with Path(output).open("w", encoding="utf-8") as file:
+            with _opened(Path(output)) as file:
                 write_report(report, arguments.format, file)
             print(f"written to {output}", file=sys.stderr)
     except (OSError, ValueError) as error:
         print(f"dlcheck: {error}", file=sys.stderr)
         return 2
     return status_of(conditions, report)
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        import gzip
+
+        return gzip.open(path, "wt", encoding="utf-8")
+    return path.open("w", encoding="utf-8")

@@ -59,6 +59,7 @@ def _environment(manifest: dict[str, Any], logs: list[ProcessLog]) -> dict[str, 
     """The machine as the launcher saw it, and what the first training process says of its interpreter."""
     environment = dict(manifest.get("environment") or {})
     environment["directory"] = manifest.get("directory")
+    environment["begun_at_s"] = manifest.get("begin_wall_s")
     for log in logs:
         for line in log.said("process"):
             own = {

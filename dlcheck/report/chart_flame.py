@@ -29,8 +29,14 @@ class Node:
 def stacks_by_stage(
     timeline: Timeline, loader: LoaderLife, waits: Sequence[Wait]
 ) -> dict[str, tuple[StackSample, ...]]:
-    """The samples of fetching, collating, drawing indices, and of the loop's step; stages without any left out."""
-    stages = {stacks.stage: stacks.samples for stacks in stage_stacks(timeline, loader, waits)}
+    """The samples of fetching, collating, drawing indices, and of the loop's step; stages without any left out.
+
+    Where there are enough of them, only those taken while the loop waited; the stage's name then says so.
+    """
+    stages = {
+        f"{stacks.stage}, while the loop waited" if stacks.waited else stacks.stage: stacks.samples
+        for stacks in stage_stacks(timeline, loader, waits)
+    }
     waiting = merged([(wait.begin, wait.end) for wait in waits])
     span = (waiting[0][0], waiting[-1][1]) if waiting else (0, 0)
     step = []

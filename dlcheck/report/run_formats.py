@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from dlcheck.report.model import Report
 
-FORMATS = ("text", "json", "html")
+_WRITERS = {
+    "text": ("run_text", "print_report"),
+    "json": ("run_json", "write_json"),
+    "html": ("run_html", "write_html"),
+    "chrome": ("run_chrome", "write_chrome"),
+    "speedscope": ("run_stacks", "write_speedscope"),
+    "collapsed": ("run_stacks", "write_collapsed"),
+    "openmetrics": ("run_metrics", "write_openmetrics"),
+    "otlp": ("run_metrics", "write_otlp"),
+}
+"""Module and function of each format. The function takes the report, and the file to write to."""
+
+FORMATS = tuple(_WRITERS)
 
 
 def write_report(report: Report, name: str, file: TextIO) -> None:
     """Write ``report`` in the format ``name`` to ``file``."""
-    if name == "text":
-        from dlcheck.report.run_text import print_report
-
-        print_report(report, file)
-    elif name == "json":
-        from dlcheck.report.run_json import render_json
-
-        file.write(render_json(report))
-    elif name == "html":
-        from dlcheck.report.run_html import render_html
-
-        file.write(render_html(report))
-    else:
-        raise ValueError(f"no such format: {name}")
+    module, function = _WRITERS[name]
+    getattr(importlib.import_module(f"dlcheck.report.{module}"), function)(report, file)

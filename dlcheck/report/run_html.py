@@ -15,7 +15,7 @@ import shlex
 import zlib
 from collections.abc import Mapping
 from importlib import resources
-from typing import Any
+from typing import Any, TextIO
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
@@ -60,6 +60,11 @@ def render_html(report: Report) -> str:
         if len(page.encode()) <= MOST_BYTES or rows < 100:
             return page
         rows, loaders = rows // 2, max(1, loaders - 1)
+
+
+def write_html(report: Report, file: TextIO) -> None:
+    """Write the page."""
+    file.write(render_html(report))
 
 
 def _render(report: Report, rows: int, most_loaders: int) -> str:

@@ -8,7 +8,7 @@ meaning.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TextIO
 
 from dlcheck.diagnosis.model import Advice, Culprit, LoaderDiagnosis, PricedFinding, WorkerUse
 from dlcheck.diagnosis.prediction import Prediction
@@ -40,6 +40,11 @@ def report_json(report: Report) -> dict[str, Any]:
 def render_json(report: Report) -> str:
     """The report as text, with a line break at its end."""
     return json.dumps(report_json(report), indent=2, default=str) + "\n"
+
+
+def write_json(report: Report, file: TextIO) -> None:
+    """Write the same to a file."""
+    file.write(render_json(report))
 
 
 def _loader(report: Report, loader: LoaderDiagnosis) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +78,15 @@ def test_run_fails_on_a_condition_only_where_the_command_did_not(tmp_path: Path)
     assert dlcheck(*words, "7", cwd=tmp_path).returncode == 7
     wrong = dlcheck("run", "--fail-on", "wait_share", "ends.py", "0", cwd=tmp_path)
     assert wrong.returncode == 2 and "is not a condition" in wrong.stderr
+
+
+@pytest.mark.parametrize("name", ["chrome", "speedscope", "collapsed", "openmetrics", "otlp", "json"])
+def test_other_formats_of_a_real_recording(recording: Path, tmp_path: Path, name: str) -> None:
+    printed = dlcheck("report", recording, "--format", name, cwd=tmp_path)
+    assert (printed.returncode, printed.stderr) == (0, "")
+    written = dlcheck("report", recording, "--format", name, "--output", "out.gz", cwd=tmp_path)
+    assert written.returncode == 0
+    with gzip.open(tmp_path / "out.gz", "rt", encoding="utf-8") as file:
+        assert file.read() == printed.stdout
+    if name not in ("collapsed", "openmetrics"):
+        json.loads(printed.stdout)
