@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dlcheck.facts.model import Call, Expr, Name, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.lint.tell_epoch import tell_epoch
 from dlcheck.program.items import argument
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import walk
@@ -76,6 +77,7 @@ def _without_epoch(program: Program, loader: Loader, sampler: Made) -> Iterator[
         help="call `sampler.set_epoch(epoch)` in the epoch loop, before the loop over the loader",
         confidence=confidence,
         also=((loader.scope, loader.at),),
+        fix=tell_epoch(program, loader, sampler, loops),
     )
 
 
