@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.lint.share_out import share_out
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import Path
 from dlcheck.program.program import Dataset, Program
@@ -45,6 +46,7 @@ class _Found:
     scope: Scope
     confidence: Confidence
     loader: Loader | None
+    dataset: Dataset
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -83,7 +85,7 @@ def _unsharded(program: Program, dataset: Dataset) -> _Found | None:
         return None
     place = next((s.cls for s in found if s.kind == "whole"), dataset.cls)
     where = dataset.evaluator.method(place, "__iter__") or method
-    return _Found(where, _confidence(loader, kinds, path), loader)
+    return _Found(where, _confidence(loader, kinds, path), loader, dataset)
 
 
 def _confidence(loader: Loader | None, kinds: AbstractSet[str], path: Path) -> Confidence:
@@ -159,6 +161,7 @@ def _report(found: _Found) -> Report:
         "(all of them where `info` is `None`)",
         confidence=found.confidence,
         also=((found.loader.scope, found.loader.at),) if found.loader is not None else (),
+        fix=share_out(found.dataset, found.scope),
     )
 
 
