@@ -37,6 +37,11 @@ CAUSES = (
     "unknown",
 )
 
+WORKER_BUSY = "worker busy"
+"""Beneath ``transfer``: the worker was on the CPU with its next batch, and did not get round to answering."""
+
+_ON_CPU = ("fetch-cpu", "cpu-wait")
+
 Part = tuple[str, str]
 """A cause and what lies beneath it ("" where nothing more is known)."""
 
@@ -238,7 +243,8 @@ def _path(
         # Others are ready: the loop waits for the order's sake. What held it up is kept beneath.
         for (cause, _), ns in _fill(max(later, asked), known_until, made, "unknown").items():
             _add(parts, ("reorder", cause), ns)
-    for part, ns in _fill(max(asked, known_until), got, _after(batch, put, got, sends), "unknown").items():
+    after = _after(batch, put, got, sends, work)
+    for part, ns in _fill(max(asked, known_until), got, after, "unknown").items():
         _add(parts, part, ns)
     return parts
 
@@ -278,7 +284,9 @@ def _before(batch: Batch, begin: int, end: int, work: Sequence[Batch], life: Wor
     return spans
 
 
-def _after(batch: Batch, put: int | None, got: int, sends: Sequence[Interval]) -> list[Span]:
+def _after(
+    batch: Batch, put: int | None, got: int, sends: Sequence[Interval], work: Sequence[Batch]
+) -> list[Span]:
     """From the worker's hands into the loop's."""
     spans: list[Span] = []
     received = batch.pin_begin if batch.pin_begin is not None else batch.received
@@ -287,6 +295,8 @@ def _after(batch: Batch, put: int | None, got: int, sends: Sequence[Interval]) -
         if batch.send_end is not None and batch.read is not None and batch.pin_begin is None:
             # Sent, and nobody reads it: the receiving process is busy.
             spans.append((batch.send_end, batch.read, (("main", "receive", 1),)))
+        if batch.read is not None and received is not None:
+            spans += _while_worker_works(batch, batch.read, received, work)
         for begin, end, detail in (
             (batch.pickle_begin, batch.pickle_end, "pickle"),
             (batch.send_begin, batch.send_end, "send"),
@@ -305,6 +315,21 @@ def _after(batch: Batch, put: int | None, got: int, sends: Sequence[Interval]) -
             spans.append((begin, end, (("dispatch", "sampler", 1),)))
         handed = batch.pin_end if batch.pin_end is not None else received
         spans.append((handed, got, (("main", "receive", 1),)))
+    return spans
+
+
+def _while_worker_works(batch: Batch, begin: int, end: int, work: Sequence[Batch]) -> list[Span]:
+    """Unpickling asks the worker for the memory of each tensor, and a thread of the worker answers. While the
+    worker is on the CPU with another batch, that thread has to wait for the GIL.
+    """
+    spans: list[Span] = []
+    position = max(0, bisect_right(work, begin, key=_begun) - 1)
+    for other in work[position : bisect_left(work, end, key=_begun)]:
+        for span_begin, span_end, shares in _made(other) if other is not batch else ():
+            working = sum(weight for cause, detail, weight in shares if cause in _ON_CPU or detail == "cpu")
+            resting = sum(weight for _, _, weight in shares) - working
+            parts = (("transfer", WORKER_BUSY, working), ("transfer", "unpickle", resting))
+            spans.append((max(begin, span_begin), min(end, span_end), parts))
     return spans
 
 

@@ -6,7 +6,7 @@ loader's *own*. Only what is the loader's own can be a fault of it.
 
 What others cause is found out in two ways. Hand-overs on a machine whose cores are taken: see ``handover``.
 And batches that were late because their worker had to share its core: the loop is replayed on a machine of
-its own (``prediction``), and what it waits for then is its own.
+its own (``prediction``), and what loading costs it then, at most, is its own.
 """
 
 from __future__ import annotations
@@ -14,24 +14,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dlcheck.diagnosis.attribution import Part
+from dlcheck.diagnosis.attribution import WORKER_BUSY, Part
 from dlcheck.diagnosis.evidence import Evidence
-from dlcheck.diagnosis.prediction import calm_wait_share
+from dlcheck.diagnosis.prediction import calm_loading_share
 
 HEALTHY_SHARE = 0.05
-"""Below this share of waiting no change of the loader makes the loop 6 % faster."""
+"""Below this share of waiting no change of the loader makes the loops of the run 6 % faster."""
 
 # Times scatter the more, the more of the machine others use: the simulation of a loop on a machine of its own
 # is a guess then. With all of it, a loader must wait for three times as much before it is blamed.
 _DOUBT = 0.1
 
-# A loader that costs all loops of the run together less than this is not worth a word.
-_LEAST_OF_RUN = 0.02
-
 # Others who use less than this many cores are background noise.
 _OTHERS = 0.25
 
-_NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate"))
+_NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate", WORKER_BUSY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +56,13 @@ def burden(evidence: Evidence) -> Burden:
     whole = sum(evidence.recurring.values())
     others = evidence.cores.others or 0.0
     crowd = min(1.0, others / evidence.cores.host) if evidence.cores.host else 0.0
-    limit = HEALTHY_SHARE + _DOUBT * crowd
-    if evidence.run_share > 0:
-        limit = max(limit, _LEAST_OF_RUN / evidence.run_share)
+    limit = (HEALTHY_SHARE + _DOUBT * crowd) / (evidence.run_share or 1.0)
     if wall <= 0 or not whole:
         return Burden(0.0, 0.0, 0.0, 0.0, limit)
     price = evidence.handover.price_all
+    if not evidence.restarts:
+        # Workers that persist are told that an epoch begins, and begin to fill their queues.
+        price += sum(ns for (cause, _), ns in evidence.recurring.items() if cause == "startup")
     taken = 0.0
     if others >= _OTHERS and not exceeds_cores(evidence):
         taken += evidence.handover.starved_all
@@ -73,8 +71,10 @@ def burden(evidence: Evidence) -> Burden:
             for part, ns in evidence.recurring.items()
             if innermost(part) in _NEEDS_CORE
         )
-        calm = calm_wait_share(evidence.model) if evidence.model is not None else None
-        taken += max(0.0, working - calm * wall) if calm is not None else _waited_for_core(evidence.recurring)
+        if evidence.model is not None:
+            taken += max(0.0, working - calm_loading_share(evidence.model) * wall)
+        else:
+            taken += _waited_for_core(evidence.recurring)
     own = max(0.0, whole - price - taken)
     alone = max(wall - taken, own + price)
     return Burden(whole / wall, price / wall, taken / wall, own / alone if alone else 0.0, limit)
@@ -83,7 +83,7 @@ def burden(evidence: Evidence) -> Burden:
 def innermost(part: Part) -> str:
     """The cause that lies beneath: of "queued" and the like, what the worker was doing then."""
     cause, detail = part
-    return detail if detail and cause in ("queued", "reorder", "main") else cause
+    return detail if detail and (detail == WORKER_BUSY or cause in ("queued", "reorder", "main")) else cause
 
 
 def exceeds_cores(evidence: Evidence) -> bool:

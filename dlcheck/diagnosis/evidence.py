@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median, quantiles
 
 from dlcheck.diagnosis.attribution import Part, Wait, attribute, by_cause, clocks, total
-from dlcheck.diagnosis.handover import Handover, handover
+from dlcheck.diagnosis.handover import Handover, handover, payload
 from dlcheck.diagnosis.hotlines import HotLine, Project, StageStacks, hot_lines, stage_stacks
 from dlcheck.diagnosis.loops import length, loop_epochs, loop_span
 from dlcheck.diagnosis.machine import Cores, cores_during
@@ -46,7 +46,7 @@ class Evidence:
     ``parts``: causes of all waits, ``recurring``: of those that come again and again. ``restarts``: iterators
     made after the first one. ``threads``: how many threads consumed one and the same iterator, or the loader
     at the same time. ``run_share``: what this loop takes of the time of all loops of the run. ``main_busy``:
-    cores that the process that trains used while its loop waited.
+    cores that other threads of the training process used while its loop waited.
     """
 
     loader: LoaderLife
@@ -103,8 +103,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
     busy = _main_busy(loader)
     once = tuple(wait for wait in waits if wait.phase in ("warm-up", "end"))
     recurring = tuple(wait for wait in waits if wait.phase not in ("warm-up", "end"))
-    steps = [step for epoch in epochs for step in epoch.steps]
-    piped = [b.pipe_bytes for b in _batches(loader) if b.pipe_bytes is not None]
+    steps = [step.wall for epoch in epochs for step in epoch.steps]
     samples = [b.samples for b in _batches(loader) if b.got is not None]
     return Evidence(
         loader=loader,
@@ -114,7 +113,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
         once=sum(wait.ns for wait in once),
         parts=total(waits),
         recurring=total(recurring),
-        handover=handover(recurring, cores, median(piped) if piped else 0.0, busy),
+        handover=handover(recurring, cores, payload(_batches(loader)), busy),
         batches=len(samples),
         samples=sum(s for s in samples if s is not None) if samples and None not in samples else None,
         epochs=len(epochs),
@@ -199,8 +198,8 @@ def _busy_share(loader: LoaderLife) -> float | None:
 def _main_busy(loader: LoaderLife) -> float | None:
     used = waited = 0
     for batch in _batches(loader):
-        if batch.asked is not None and batch.got is not None and batch.wait_cpu_ns is not None:
-            used, waited = used + batch.wait_cpu_ns, waited + batch.got - batch.asked
+        if batch.asked is not None and batch.got is not None and batch.wait_other_cpu_ns is not None:
+            used, waited = used + batch.wait_other_cpu_ns, waited + batch.got - batch.asked
     return used / waited if waited else None
 
 

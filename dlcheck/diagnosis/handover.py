@@ -3,20 +3,23 @@
 Handing over wakes four threads one after the other (the worker's feeder, the loop, the worker's resource
 sharer, the loop again), even for a batch that lies ready and that is tiny. That *price* is paid for every
 batch that a worker makes, and no setting changes it: it is no fault of the loader, unless it is a large part
-of the loop. What a batch costs beyond it, for its bytes or because somebody holds the GIL, is.
+of the loop. What a batch costs beyond it for its bytes, or because the process that trains is busy with other
+work, is.
 
-None of these threads has a clock of waiting for a core, so that on a busy machine a starved hand-over looks
-like a slow one. When the cores are taken, what the bytes of a batch do not explain is put down to waiting;
-where the process that trains is busy itself meanwhile, only as much as one time slice for each of the four.
+Where a batch is only named in the pipe (its tensors lie in shared memory) and nobody is busy, there is nothing
+that could cost more than the price, but the machine. Where its content goes through the pipe, a busy machine
+and a large batch look alike, and only a machine whose cores are taken is an excuse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from dlcheck.diagnosis.attribution import Part, Wait
 from dlcheck.diagnosis.machine import Cores
+from dlcheck.diagnosis.timeline import Batch
 
 # Above this share of the usable cores in use, a thread that wakes up often finds none free.
 SATURATED = 0.8
@@ -29,18 +32,36 @@ _WAKING_NS = 4 * _SLICE_NS
 _MOST_PRICE_NS = 3_000_000
 # Of one whose content goes through the pipe, the price cannot be told from the content: a middling one.
 _USUAL_PRICE_NS = 1_000_000
-# Each byte through the pipe (pickled, written, read, unpickled), with cores to spare.
+# Each byte through the pipe (pickled, written, read, unpickled), or copied to shared memory, with cores to spare.
 _BYTE_NS = 1.0
 # A few tensors in shared memory are named by less.
 _NAMES_BYTES = 4_096
-
-# Of a core: whoever uses more of it may hold the GIL.
+# Of a core: other threads of the process that use more of it may hold the GIL.
 _BUSY = 0.5
-_FOREVER = 1 << 62
 
 _HANDING = ("transfer", "main", "dispatch")
 _DETAILS = ("", "receive", "pickle", "send", "unpickle")
 _SAMPLER = ("dispatch", "sampler")
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What a batch brings along, as medians. ``pipe_bytes``: through the pipe. ``copied_ns``: copying to shared
+    memory in the worker's feeder thread, where the collate function does not do it.
+    """
+
+    pipe_bytes: float
+    copied_ns: float
+
+    @property
+    def is_named(self) -> bool:
+        """Whether only the names of a few tensors go through the pipe."""
+        return self.pipe_bytes <= _NAMES_BYTES
+
+    @property
+    def ns(self) -> float:
+        """What it takes to hand it over, with cores to spare, beyond the price."""
+        return _BYTE_NS * self.pipe_bytes + self.copied_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +85,19 @@ class Handover:
         return sum(self.starved.values())
 
 
+def payload(batches: Sequence[Batch]) -> Payload:
+    """What the batches of a loader bring along."""
+    piped = [b.pipe_bytes for b in batches if b.pipe_bytes is not None]
+    sizes = [b.size_bytes for b in batches if b.size_bytes is not None]
+    pickled = [
+        b.pickle_end - b.pickle_begin
+        for b in batches
+        if b.pickle_begin is not None and b.pickle_end is not None
+    ]
+    copied = min(_BYTE_NS * median(sizes), median(pickled)) if sizes and pickled else 0.0
+    return Payload(median(piped) if piped else 0.0, copied)
+
+
 def is_saturated(cores: Cores) -> bool:
     """Whether the cores were nearly all in use, by whomever."""
     if cores.own is None or cores.usable is None or cores.host is None:
@@ -72,34 +106,36 @@ def is_saturated(cores: Cores) -> bool:
     return cores.own >= SATURATED * cores.usable or cores.own + others >= SATURATED * cores.host
 
 
-def handover(waits: Sequence[Wait], cores: Cores, pipe_bytes: float, main_busy: float | None) -> Handover:
-    """What the hand-overs within ``waits`` consist of.
-
-    ``pipe_bytes``: what goes through the pipe for a batch. ``main_busy``: cores that the process that trains
-    used while it waited.
+def handover(waits: Sequence[Wait], cores: Cores, load: Payload, main_busy: float | None) -> Handover:
+    """What the hand-overs within ``waits`` consist of. ``main_busy``: cores that other threads of the process that
+    trains used while its loop waited.
     """
     batches = [wait for wait in waits if wait.kind == "batch" and wait.worker is not None]
     if len(batches) < 4:
         return Handover({}, {}, 0)
-    most_starved = 0
-    if is_saturated(cores):
-        most_starved = _WAKING_NS if main_busy is None or main_busy >= _BUSY else _FOREVER
+    saturated, busy = is_saturated(cores), main_busy is None or main_busy >= _BUSY
     handing = [sum(wait.parts[part] for part in _handing(wait)) for wait in batches]
-    price = sorted(handing)[len(handing) // 4]
-    price = min(price, _MOST_PRICE_NS if pipe_bytes <= _NAMES_BYTES else _USUAL_PRICE_NS)
+    usual = sorted(handing)[len(handing) // 4]
+    price = min(usual, _MOST_PRICE_NS if load.is_named else _USUAL_PRICE_NS)
     paid: dict[Part, int] = {}
     starved: dict[Part, int] = {}
     for wait, ns in zip(batches, handing, strict=True):
-        beyond = max(0, ns - max(price, int(_USUAL_PRICE_NS + _BYTE_NS * pipe_bytes)))
-        waited = min(beyond, most_starved)
+        own = min(ns, int(load.ns) + price)
+        # What is left has no cause in the batch.
+        left = ns - own
+        if busy:
+            left = min(left, _WAKING_NS) if saturated else 0
+        elif not (saturated or load.is_named):
+            left = 0
+        cost, late = (min(ns, price), left) if saturated else (min(ns, price) + left, 0)
         for part in _handing(wait) if ns else ():
-            own = wait.parts[part] / ns
-            paid[part] = paid.get(part, 0) + int(own * min(ns, price))
-            starved[part] = starved.get(part, 0) + int(own * waited)
-        # Drawing indices is the loader's own code: it may have to wait for a core once.
-        drawing = min(wait.parts.get(_SAMPLER, 0), most_starved, _SLICE_NS)
-        starved[_SAMPLER] = starved.get(_SAMPLER, 0) + drawing
-    return Handover(paid, {part: ns for part, ns in starved.items() if ns}, price)
+            share = wait.parts[part] / ns
+            paid[part] = paid.get(part, 0) + int(share * cost)
+            starved[part] = starved.get(part, 0) + int(share * late)
+        if saturated:
+            # Drawing indices is the loader's own code: it may have to wait for a core once.
+            starved[_SAMPLER] = starved.get(_SAMPLER, 0) + min(wait.parts.get(_SAMPLER, 0), _SLICE_NS)
+    return Handover(paid, {part: ns for part, ns in starved.items() if ns}, int(median(handing)))
 
 
 def _handing(wait: Wait) -> list[Part]:

@@ -82,9 +82,11 @@ def stage_stacks(timeline: Timeline, loader: LoaderLife, waits: Sequence[Wait]) 
         position = bisect_right(begins[sample.pid], sample.t) - 1
         if position >= 0 and sample.t < own[position].end:
             cut = replace(sample, frames=_below_loader(sample.frames))
-            every[own[position].name].append(cut)
+            # The clocks of the sampler are a little off; the stack is not.
+            name = sample.stage or own[position].name
+            every[name].append(cut)
             if _inside(waiting, sample.t):
-                awaited[own[position].name].append(cut)
+                awaited[name].append(cut)
     return tuple(
         StageStacks(name, tuple(awaited[name] if waited else every[name]), waited)
         for name in STAGES

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dlcheck.diagnosis.attribution import WORKER_BUSY
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.hotlines import Project, share_within
 from dlcheck.diagnosis.model import Culprit, PricedFinding
@@ -19,6 +20,7 @@ _DEVICE = frozenset(("DLC201", "DLC202"))
 _SETUP_PATH = frozenset(("DLC101", "DLC109", "DLC302", "DLC304"))
 
 _IN_STAGE = ("fetch-cpu", "fetch-io")
+_LIKE_FETCH = (("unknown", "fetch"), ("transfer", WORKER_BUSY))
 
 
 def stage_wait_s(evidence: Evidence, stage: str) -> float:
@@ -31,7 +33,7 @@ def stage_wait_s(evidence: Evidence, stage: str) -> float:
         if inner == "cpu-wait":
             belongs = (detail if cause == "cpu-wait" else "fetch") == stage
         elif stage == "fetch":
-            belongs = inner in _IN_STAGE or (cause, detail) == ("unknown", "fetch")
+            belongs = inner in _IN_STAGE or (cause, detail) in _LIKE_FETCH
         elif stage == "collate":
             belongs = inner == "collate"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ _STAGES = {
     k.WORKER_END: "ended",
 }
 _ITERATOR_KINDS = range(k.ITERATOR, k.READY)
+_LOOP = (k.ITERATOR, k.ASK, k.GOT, k.STOP, k.ERROR)
 
 Fields = dict[str, Any]
 
@@ -71,6 +73,7 @@ def load_loaders(logs: list[ProcessLog], notes: list[str]) -> tuple[LoaderLife, 
                 continue
             numbers.setdefault(first.a, []).append(serial)
         described = {line.get("number"): line for line in log.said("loader")}
+        made = _made_again(numbers, described, iterators)
         rank = _rank(log)
         for number, serials in numbers.items():
             own = {serial: started.get((log.pid, log.opened, serial), []) for serial in serials}
@@ -79,8 +82,35 @@ def load_loaders(logs: list[ProcessLog], notes: list[str]) -> tuple[LoaderLife, 
                 notes.append(
                     f"loader {number} of process {log.pid} was not described: its settings are not known"
                 )
-            loaders.append(_loader(log, number, described.get(number, {}), lives, own, rank))
+            line = described.get(number, {})
+            loaders.append(_loader(log, number, line, lives, own, rank, made.get(number, 1)))
     return tuple(loaders)
+
+
+def _made_again(
+    numbers: dict[int, list[int]], described: dict[Any, dict[str, Any]], iterators: dict[int, list[Event]]
+) -> dict[int, int]:
+    """Join the loaders that one and the same line made one after the other, as a loop over epochs does.
+
+    Changes ``numbers`` (the serials of each loader), and returns how often each of those left was made.
+    """
+    made = dict.fromkeys(numbers, 1)
+    leaders: dict[str, int] = {}
+    for number in list(numbers):
+        line = described.get(number)
+        if line is None or not line.get("via"):
+            continue
+        key = json.dumps([value for name, value in sorted(line.items()) if name not in ("t", "number")])
+        leader = leaders.setdefault(key, number)
+        last = max(
+            event.t for serial in numbers[leader] for event in iterators[serial] if event.kind in _LOOP
+        )
+        if leader != number and last < iterators[numbers[number][0]][0].t:
+            numbers[leader] += numbers.pop(number)
+            made[leader] += made.pop(number)
+        else:
+            leaders[key] = number
+    return made
 
 
 def _match_workers(logs: list[ProcessLog]) -> dict[tuple[int, int, int], list[_Worker]]:
@@ -106,6 +136,7 @@ def _loader(
     iterators: tuple[IteratorLife, ...],
     workers: dict[int, list[_Worker]],
     rank: int | None,
+    made: int,
 ) -> LoaderLife:
     settings = dict(line.get("settings") or {})
     sources = [(log, None, frozenset(workers))]
@@ -122,6 +153,7 @@ def _loader(
         settings=settings,
         iterators=iterators,
         samples=sample_times(sources),
+        made=made,
     )
 
 
@@ -143,7 +175,7 @@ def _site(value: Any) -> Site | None:
 def _iterator(log: ProcessLog, serial: int, events: list[Event], workers: list[_Worker]) -> IteratorLife:
     epochs: list[_EpochParts] = []
     threads: list[int] = []
-    asking: dict[int, int] = {}
+    asking: dict[int, tuple[int, int]] = {}
     constructed = shutdown_begin = shutdown_end = None
     for event in events:
         if event.kind == k.ITERATOR:
@@ -157,7 +189,7 @@ def _iterator(log: ProcessLog, serial: int, events: list[Event], workers: list[_
         elif event.kind == k.EPOCH_READY and constructed is not None:
             epoch.iterator_end = event.t
         elif event.kind == k.ASK:
-            asking[event.t] = event.a
+            asking[event.t] = event.a, event.b
             epoch.open_ask = (event.t, event.a)
             if event.a not in threads:
                 threads.append(event.a)
@@ -186,7 +218,7 @@ def _iterator(log: ProcessLog, serial: int, events: list[Event], workers: list[_
     )
 
 
-def _consume(epoch: _EpochParts, event: Event, asking: dict[int, int]) -> None:
+def _consume(epoch: _EpochParts, event: Event, asking: dict[int, tuple[int, int]]) -> None:
     if event.kind == k.INDEX:
         epoch.batch(event.idx).update(index_begin=event.a, index_sent=event.t, worker=event.b)
     elif event.kind == k.RECEIVED:
@@ -199,8 +231,13 @@ def _consume(epoch: _EpochParts, event: Event, asking: dict[int, int]) -> None:
     elif event.kind == k.PINNED:
         epoch.batch(event.idx)["pin_end"] = event.t
     elif event.kind == k.GOT:
+        thread, step = asking.pop(event.a, (None, 0))
+        epoch.batch(event.idx).update(asked=event.a, got=event.t, consumer_thread=thread)
         epoch.batch(event.idx).update(
-            asked=event.a, got=event.t, wait_cpu_ns=event.b or None, consumer_thread=asking.pop(event.a, None)
+            zip(("wait_other_cpu_ns", "wait_queued_ns"), k.unpack_cost(event.b), strict=True)
+        )
+        epoch.batch(event.idx).update(
+            zip(("step_cpu_ns", "step_queued_ns"), k.unpack_cost(step), strict=True)
         )
         epoch.next_idx = event.idx + 1
         epoch.open_ask = None
@@ -209,9 +246,8 @@ def _consume(epoch: _EpochParts, event: Event, asking: dict[int, int]) -> None:
         epoch.open_ask = None
     elif event.kind == k.ERROR:
         epoch.end = event.t
-        epoch.batch(epoch.next_idx).update(
-            asked=event.a, failed=True, consumer_thread=asking.pop(event.a, None)
-        )
+        thread, _ = asking.pop(event.a, (None, 0))
+        epoch.batch(epoch.next_idx).update(asked=event.a, failed=True, consumer_thread=thread)
         epoch.open_ask = None
 
 

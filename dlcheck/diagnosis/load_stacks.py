@@ -21,6 +21,7 @@ _TICKS_TO_JUDGE = 5
 _LEAST_RATIO = 0.3
 _PROBE = re.compile(r"[/\\]dlcheck[/\\]probe[/\\]")
 _WORKER_LOOP = "_worker_loop"
+_HOOKS = {"timed_fetch": "fetch", "timed_collate": "collate"}
 _WAITING = frozenset(("wait", "select", "poll", "_poll", "accept", "recv", "_recv", "acquire", "sleep"))
 
 
@@ -63,6 +64,15 @@ def user_frames(frames: Iterable[tuple[str, int, str]]) -> tuple[Site, ...]:
     return tuple(sites)
 
 
+def _stage(frames: Iterable[tuple[str, int, str]]) -> str:
+    """The stage that a stack is in, by the probe's own frames in it."""
+    stage = ""
+    for file, _, function in frames:
+        if _PROBE.search(file):
+            stage = _HOOKS.get(function.rpartition(".")[2], stage)
+    return stage
+
+
 def _read(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError("too large")
@@ -76,13 +86,15 @@ def _window(path: Path, stages: _Stages, activity: _Activity) -> Iterator[StackS
     table = _read(path)
     frames = [(str(file), int(line), str(function)) for file, line, function in table["frames"]]
     stacks = [user_frames(frames[number] for number in stack) for stack in table["stacks"]]
+    named = [_stage(frames[number] for number in stack) for stack in table["stacks"]]
     for t, pid, _, thread, stack, weight in table["samples"]:
         sites = stacks[stack]
         if sites:
             idle = activity.idle(sites[-1])
             if idle is None:
                 idle = stages.idle(pid, t, sites)
-            yield StackSample(int(t), int(pid), str(table["threads"][thread]), idle, sites, int(weight))
+            name = str(table["threads"][thread])
+            yield StackSample(int(t), int(pid), name, idle, sites, int(weight), named[stack])
 
 
 def _inside(path: Path, stages: _Stages, notes: list[str]) -> Iterator[StackSample]:

@@ -46,13 +46,22 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class LoopEpoch:
-    """One pass of the loop: what each of its batches cost, and the step (ns) that followed each. In order of
-    use.
+class Step:
+    """What the loop did with a batch, in ns. ``cpu``: of all threads of its process; ``queued``: how long its own
+    thread waited for a core; None: not known.
     """
 
+    wall: int
+    cpu: int | None = None
+    queued: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopEpoch:
+    """One pass of the loop: what each of its batches cost, and the step that followed each. In order of use."""
+
     works: tuple[Work, ...]
-    steps: tuple[int, ...]
+    steps: tuple[Step, ...]
     iterator: int
     owners: tuple[int, ...]
 
@@ -109,18 +118,26 @@ def loop_epochs(loader: LoaderLife) -> tuple[LoopEpoch, ...]:
             made = [b for b in epoch.batches if b.got is not None]
             works = tuple(work_of(batch, inline) for batch in made)
             if works:
-                steps = step_times(epoch)
-                steps += [int(median(steps)) if steps else 0] * (len(works) - len(steps))
                 owners = tuple(b.worker or 0 for b in made)
-                result.append(LoopEpoch(works, tuple(steps[: len(works)]), number, owners))
+                result.append(LoopEpoch(works, _steps(epoch, len(works)), number, owners))
     return tuple(result)
+
+
+def _steps(epoch: Epoch, count: int) -> tuple[Step, ...]:
+    """``count`` steps; the last one is taken to be like the others where the loop was left before its end."""
+    walls = step_times(epoch)
+    asked = sorted((b for b in epoch.batches if b.asked is not None), key=_asked)[1:]
+    steps = [Step(wall) for wall in walls]
+    for number, (wall, following) in enumerate(zip(walls, asked, strict=False)):
+        steps[number] = Step(wall, following.step_cpu_ns, following.step_queued_ns)
+    usual = Step(int(median(walls))) if walls else Step(0)
+    return tuple((steps + [usual] * count)[:count])
 
 
 def work_of(batch: Batch, inline: bool = False) -> Work:
     """What one batch cost. A stage that was not seen costs nothing, and the work is then not ``measured``."""
     fetch_cpu, fetch_off = _split(batch.fetch)
     collate_cpu, collate_off = _split(batch.collate)
-    received = batch.pin_begin if batch.pin_begin is not None else batch.received
     known = batch.fetch is not None and batch.fetch.cpu_ns is not None and (inline or batch.put is not None)
     return Work(
         fetch_cpu=fetch_cpu,
@@ -128,7 +145,7 @@ def work_of(batch: Batch, inline: bool = False) -> Work:
         collate_cpu=collate_cpu,
         collate_off=collate_off,
         feed=_between(batch.pickle_begin, batch.pickle_end) + _between(batch.send_begin, batch.send_end),
-        receive=_between(batch.read, received),
+        receive=0 if inline else _receive(batch),
         pin=_between(batch.pin_begin, batch.pin_end),
         draw=(
             _between(batch.asked, batch.fetch_begin)
@@ -137,6 +154,15 @@ def work_of(batch: Batch, inline: bool = False) -> Work:
         ),
         measured=known,
     )
+
+
+def _receive(batch: Batch) -> int:
+    """What taking a batch costs the loop, beyond the time until it is there: or with pinning, the thread for it."""
+    if batch.pin_begin is not None or batch.received is None or batch.got is None:
+        return _between(batch.read, batch.pin_begin if batch.pin_begin is not None else batch.received)
+    begun = batch.asked if batch.send_end is not None and batch.send_end <= _asked(batch) else batch.read
+    drawing = min(_between(batch.index_begin, batch.index_sent), batch.got - batch.received)
+    return max(0, _between(begun, batch.got) - drawing - (batch.wait_queued_ns or 0))
 
 
 def _split(cost: Cost | None) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from dlcheck.diagnosis.loops import LoopEpoch, Work
+from dlcheck.diagnosis.loops import LoopEpoch, Step, Work
 from dlcheck.diagnosis.machine import Cores
 from dlcheck.diagnosis.simulation import Ground, Setup, simulate
 from dlcheck.diagnosis.timeline import LoaderLife
@@ -104,17 +104,21 @@ def predict(model: Model, change: Mapping[str, Any], setup: Setup) -> Prediction
     return Prediction(change, ratios[0], min(ratios) * (1 - error), max(ratios) * (1 + error))
 
 
-def calm_wait_share(model: Model) -> float | None:
-    """What part of its time the loop would wait for its batches on a machine of its own, starts left out."""
+def calm_loading_share(model: Model) -> float:
+    """What part of the loop's time loading would cost on a machine of its own: the loop is simulated with batches
+    that take as long as they do, and with batches that take no time. Starts and hand-overs are left out.
+    """
     setup = replace(model.setup, persistent=True)
     ground = replace(model.ground, others=0.0, start=0.0, ready=0.0, reset=0.0, shutdown=0.0)
     epochs = tuple(
         replace(epoch, works=tuple(replace(work, feed=0, receive=0, draw=0) for work in epoch.works))
         for epoch in model.epochs
     )
-    calm = simulate(epochs, setup, ground)
-    first = sum(epoch.works[0].busy for epoch in model.epochs) if setup.num_workers else 0
-    return max(0.0, calm.wait - first) / calm.wall if calm.wall else None
+    now = simulate(epochs, setup, ground).wall
+    free = simulate(epochs, replace(setup, fetch_scale=0.0, collate_scale=0.0), ground).wall
+    # The first batch of an epoch is always waited for.
+    first = sum(epoch.works[0].busy for epoch in epochs) if setup.num_workers else 0
+    return max(0.0, now - first - free) / now if now else 0.0
 
 
 def setup_of(loader: LoaderLife) -> Setup:
@@ -205,14 +209,19 @@ def _step_cores(
     epochs: Sequence[LoopEpoch], cores: Cores, usable: float, slowdown: float, wall_ns: int
 ) -> float:
     """How many cores the loop's step uses while it runs with a core to itself."""
-    steps = sum(sum(epoch.steps) for epoch in epochs)
-    if cores.main is None or not steps:
+    steps = [step for epoch in epochs for step in epoch.steps]
+    clocked = [(step.cpu, step.wall - (step.queued or 0)) for step in steps if step.cpu is not None]
+    if 2 * len(clocked) > len(steps):
+        spent = sum(wall for _, wall in clocked)
+        return min(usable, sum(cpu for cpu, _ in clocked) / spent) if spent > 0 else 1.0
+    whole = sum(step.wall for step in steps)
+    if cores.main is None or not whole:
         return 1.0
     inline = all(not work.feed and not work.receive for epoch in epochs for work in epoch.works)
     loading = sum(
         work.receive + work.draw + (work.cpu if inline else 0) for epoch in epochs for work in epoch.works
     )
-    used = max(0.0, cores.main * wall_ns - loading) / steps
+    used = max(0.0, cores.main * wall_ns - loading) / whole
     if used >= 1.0:
         return min(usable, used)
     # A step that uses its core for the share u takes 1 + u (slowdown - 1) times as long while others want it
@@ -222,11 +231,17 @@ def _step_cores(
 
 
 def _uncontended(epochs: Sequence[LoopEpoch], ground: Ground, slowdown: float) -> tuple[LoopEpoch, ...]:
-    """Steps as they would be with a core to themselves: the loop is taken to have queued for one as the
-    workers did.
+    """Steps as they would be with a core to themselves. Where the loop's thread has no clock of waiting for one,
+    it is taken to have waited as the workers did.
     """
     stretch = 1.0 + min(1.0, ground.step_cores) * (slowdown - 1.0)
-    return tuple(replace(e, steps=tuple(int(step / stretch) for step in e.steps)) for e in epochs)
+
+    def alone(step: Step) -> Step:
+        if step.queued is not None:
+            return replace(step, wall=max(0, step.wall - step.queued))
+        return replace(step, wall=int(step.wall / stretch))
+
+    return tuple(replace(epoch, steps=tuple(map(alone, epoch.steps))) for epoch in epochs)
 
 
 def _with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup) -> tuple[LoopEpoch, ...]:

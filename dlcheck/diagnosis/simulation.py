@@ -93,7 +93,7 @@ def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, floa
         cpu, off = _demand(work, setup)
         wait = work.draw + cpu * loading + off + (work.pin if setup.pinning else 0)
         waited += wait
-        spent += wait + step * _stretch(ground.step_cores, stepping)
+        spent += wait + step.wall * _stretch(ground.step_cores, stepping)
     return spent, waited
 
 
@@ -154,7 +154,7 @@ class _Epoch:
             self._send()
             self.waited += self.t - asked
             cores = self._ground.step_cores
-            self._advance_to_end(_Job(float(self._steps[number]), min(1.0, cores), max(1.0, cores)))
+            self._advance_to_end(_Job(float(self._steps[number].wall), min(1.0, cores), max(1.0, cores)))
         if self._starts or not self._setup.persistent:
             self.t += self._ground.shutdown
             self.waited += self._ground.shutdown

@@ -43,8 +43,10 @@ class Batch:
     ``pin_end``. In the worker: ``index_received``, ``fetch_begin``, ``collate_begin``, ``collate_end``, ``put``; in its feeder
     thread ``pickle_begin``, ``pickle_end``, ``send_begin`` (write lock held), ``send_end``. With ``num_workers=0`` the
     fetch and collate stamps are those of the training process itself. ``read``: read from the pipe, not yet unpickled;
-    ``pipe_bytes``: how much that was (a tensor in shared memory is only named there). ``wait_cpu_ns``: CPU that
-    all threads of the process that trains used between ``asked`` and ``got``.
+    ``pipe_bytes``: how much that was (a tensor in shared memory is only named there). ``wait_other_cpu_ns``:
+    CPU that threads other than the loop's used in the process that trains, between ``asked`` and ``got``;
+    ``wait_queued_ns``: how long the loop's thread waited for a core meanwhile. ``step_cpu_ns``: CPU that all
+    threads of the process used between the last batch and ``asked``; ``step_queued_ns`` as for the wait.
     """
 
     idx: int
@@ -74,7 +76,10 @@ class Batch:
     failed: bool = False
     read: int | None = None
     pipe_bytes: int | None = None
-    wait_cpu_ns: int | None = None
+    wait_other_cpu_ns: int | None = None
+    wait_queued_ns: int | None = None
+    step_cpu_ns: int | None = None
+    step_queued_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,8 @@ class LoaderLife:
 
     ``settings`` holds num_workers, batch_size, prefetch_factor, in_order, persistent_workers, pin_memory (asked for),
     pinning (in effect), start_method, drop_last, timeout, sampler, batch_sampler, collate_fn, worker_init_fn,
-    iterable, length (batches) and dataset_length where they are known.
+    iterable, length (batches) and dataset_length where they are known. ``made``: how many objects it was: one line
+    that makes a loader for every epoch makes one loader.
     """
 
     key: str
@@ -167,6 +173,7 @@ class LoaderLife:
     settings: dict[str, Any]
     iterators: tuple[IteratorLife, ...]
     samples: SampleTimes | None = None
+    made: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +213,10 @@ class MachineSample:
 
 @dataclass(frozen=True, slots=True)
 class StackSample:
-    """One thread's stack at one moment, innermost frame last; ``idle``: it was not on a core."""
+    """One thread's stack at one moment, innermost frame last.
+
+    ``idle``: it was not on a core. ``stage``: "fetch" or "collate" where the stack itself says so, else "".
+    """
 
     t: int
     pid: int
@@ -214,6 +224,7 @@ class StackSample:
     idle: bool
     frames: tuple[Site, ...]
     weight_ns: int
+    stage: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlcheck.diagnosis import wording
-from dlcheck.diagnosis.burden import HEALTHY_SHARE, Burden, burden, exceeds_cores, wanted_cores
+from dlcheck.diagnosis.attribution import WORKER_BUSY
+from dlcheck.diagnosis.burden import Burden, burden, exceeds_cores, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
 from dlcheck.diagnosis.faults import (
     Verdict,
@@ -119,7 +120,7 @@ def tiny_batches(evidence: Evidence, load: Burden) -> Verdict | None:
 
 
 def folded(evidence: Evidence) -> dict[str, int]:
-    """The causes of recurring waits, in ns, without the price of handing over, and with those folded that only
+    """The causes of recurring waits, in ns, without what is price (``burden``), and with those folded that only
     say that a batch came late and not why.
     """
     causes: dict[str, int] = {}
@@ -128,12 +129,14 @@ def folded(evidence: Evidence) -> dict[str, int]:
     handover = evidence.handover
     for (cause, detail), whole in evidence.recurring.items():
         part = cause, detail
+        if cause == "startup" and not evidence.restarts:
+            continue
         ns = whole - handover.price.get(part, 0) - handover.starved.get(part, 0)
         name = cause
         if cause in ("reorder", "queued") and detail and not (cause == "reorder" and keep_reorder):
             name = detail
-        if name == "cpu-wait" and not keep_queue:
-            # What waited for a core had work for one.
+        if detail == WORKER_BUSY or (name == "cpu-wait" and not keep_queue):
+            # What waited for a core, or had the worker's GIL, had work to do.
             name = "collate" if detail == "collate" else "fetch-cpu"
         if name == "main" and evidence.workers and not _is_main_busy(evidence):
             # Nothing kept the process from receiving: waking up is a part of the transfer.
@@ -258,6 +261,6 @@ def _is_sampled(evidence: Evidence, stage: str) -> bool:
 def _startup_recurring(evidence: Evidence, load: Burden) -> Verdict | None:
     wall = evidence.wall - evidence.once
     start = recurring_causes(evidence).get("startup", 0)
-    if evidence.restarts and wall > 0 and start >= max(HEALTHY_SHARE, load.limit) * wall:
+    if evidence.restarts and wall > 0 and start >= load.limit * wall:
         return _by_cause(evidence, "startup")
     return None

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlcheck.probe import describe, journal, pinning
+from dlcheck.probe.clocks import ThreadClock, elapsed, thread_clock
 from dlcheck.probe.journal import emit, now, trouble
 from dlcheck.probe.neutral import strip_traceback, unseen
 from dlcheck.probe.recording import (
@@ -27,11 +28,12 @@ from dlcheck.probe.recording import (
     SHUTDOWN,
     SHUTDOWN_DONE,
     STOP,
+    pack_cost,
 )
 from dlcheck.probe.stages import Stages, set_current
 
 _STATE = "_dlcheck"
-cpu_now: Callable[[], int] = time.process_time_ns
+_NO_MARK = (None, 0, 0, 0)
 _serials = iter(range(1, 1 << 24))
 _constructing = threading.local()
 _live: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -43,7 +45,7 @@ class IteratorState:
     Holds no reference to it: its ``__del__`` must run when it would.
     """
 
-    __slots__ = ("asked", "asked_cpu", "read_at", "read_bytes", "received", "serial", "stages", "started")
+    __slots__ = ("asked", "mark", "read_at", "read_bytes", "received", "serial", "stages", "started")
 
     def __init__(self) -> None:
         self.serial = next(_serials)
@@ -52,7 +54,7 @@ class IteratorState:
         self.read_at = 0
         self.read_bytes = 0
         self.asked = 0
-        self.asked_cpu = 0
+        self.mark: tuple[ThreadClock | None, int, int, int] = _NO_MARK
         self.stages: Stages | None = None
 
 
@@ -92,13 +94,23 @@ def _guarded(hook: Callable[..., None], *args: Any) -> None:
 
 def _asked(iterator: Any, state: IteratorState) -> None:
     t = state.asked = now()
-    state.asked_cpu = cpu_now()
     if state.stages is not None:
         state.stages.idx = iterator._num_yielded
-    emit(ASK, state.serial, 0, t, threading.get_native_id())
+    emit(ASK, state.serial, 0, t, threading.get_native_id(), _cost_since(state, waited=False))
     file = journal.events()
     if file is not None:
         file.progress(t, 0)
+
+
+def _cost_since(state: IteratorState, waited: bool) -> int:
+    """The cost of a wait or of a step, since the last call of this: see ``recording.pack_cost``."""
+    clock, every = thread_clock(), time.process_time_ns()
+    own, queued = clock.read()
+    before, state.mark = state.mark, (clock, every, own, queued)
+    if clock is not before[0]:
+        return 0
+    cpu = every - before[1] - (own - before[2] if waited else 0)
+    return pack_cost(cpu, elapsed(before[2:], (own, queued))[1])
 
 
 def _got(iterator: Any, state: IteratorState) -> None:
@@ -109,7 +121,7 @@ def _got(iterator: Any, state: IteratorState) -> None:
     else:
         idx = state.received
     t = now()
-    emit(GOT, state.serial, idx, t, state.asked, cpu_now() - state.asked_cpu)
+    emit(GOT, state.serial, idx, t, state.asked, _cost_since(state, waited=True))
     file = journal.events()
     if file is not None:
         file.progress(state.asked, t)
@@ -119,6 +131,7 @@ def _ended(iterator: Any, state: IteratorState, error: BaseException) -> None:
     t = now()
     stopped = isinstance(error, StopIteration)
     emit(STOP if stopped else ERROR, state.serial, 0, t, state.asked)
+    state.mark = _NO_MARK
     file = journal.events()
     # A Ctrl-C does not answer the loop: a hang that is ended by it remains one.
     if file is not None and isinstance(error, Exception):

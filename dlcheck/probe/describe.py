@@ -8,6 +8,7 @@ import re
 import sys
 import weakref
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from dlcheck.probe import journal
@@ -46,19 +47,22 @@ _PLAIN_SETTINGS = (
     "timeout",
 )
 _MOST_FRAMES = 100
+_MOST_CALLERS = 6
 _SOURCE_LIMIT_BYTES = 4_000_000
 
 
-class _Known:
-    """A loader that has been seen:
+_Site = tuple[str, int, str]
 
-    its number in this process, its creation, and who has written its description.
+
+class _Known:
+    """A loader that has been seen: its number in this process, its creation (``site``, called from ``via``), and who
+    has written its description.
     """
 
-    def __init__(self, loader: Any, number: int, site: tuple[str, int, str]) -> None:
+    def __init__(self, loader: Any, number: int, sites: list[_Site]) -> None:
         self.reference = weakref.ref(loader)
         self.number = number
-        self.site = site
+        self.site, *self.via = sites
         self.described_by = 0
 
 
@@ -69,7 +73,7 @@ _numbers = iter(range(1, 1 << 32))
 def created(loader: Any) -> None:
     """Remember where ``loader`` is created: the innermost frame that is not a framework's."""
     if _find(loader) is None:
-        _known[id(loader)] = _Known(loader, next(_numbers), _site())
+        _known[id(loader)] = _Known(loader, next(_numbers), _sites())
         if len(_known) % 1024 == 0:
             for key in [key for key, known in _known.items() if known.reference() is None]:
                 del _known[key]
@@ -96,6 +100,7 @@ def settle(loader: Any, iterator: Any) -> None:
         "loader",
         number=known.number,
         site=known.site,
+        via=known.via,
         dataset=name,
         dataset_at=at,
         settings=_settings(loader, iterator),
@@ -107,21 +112,21 @@ def _find(loader: Any) -> _Known | None:
     return known if known is not None and known.reference() is loader else None
 
 
-def _site() -> tuple[str, int, str]:
-    frame = sys._getframe(1)
-    innermost = None
+def _sites() -> list[_Site]:
+    """The line at which a loader is created, and those that led there, the nearest first."""
+    frame: FrameType | None = sys._getframe(1)
+    sites: list[_Site] = []
+    constructors: list[_Site] = []
     for _ in range(_MOST_FRAMES):
+        if frame is None or len(sites) > _MOST_CALLERS:
+            break
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if package not in _FRAMEWORKS:
             site = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
             # A subclass' own constructor is not where the loader is wanted.
-            if frame.f_code.co_name != "__init__":
-                return site
-            innermost = innermost or site
-        if frame.f_back is None:
-            break
+            (sites if sites or site[2] != "__init__" else constructors).append(site)
         frame = frame.f_back
-    return innermost or ("", 0, "")
+    return sites or constructors or [("", 0, "")]
 
 
 def _settings(loader: Any, iterator: Any) -> dict[str, Any]:

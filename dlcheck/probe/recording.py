@@ -47,6 +47,7 @@ import struct
 VERSION = 1
 MAGIC = 0x646C636865636B31
 UNKNOWN = 2**64 - 1
+_NO_QUEUE = 2**32 - 1
 
 ENV_RECORDING = "DLCHECK_RECORDING"
 
@@ -70,9 +71,9 @@ ITERATOR_READY = 11  # constructed
 EPOCH = 12  # the iterator is reset: a = 1 for the first epoch
 EPOCH_READY = 13  # reset done: the first indices are sent
 INDEX = 14  # t = index handed to the index queue, a = drawing it began, b = worker
-ASK = 15  # the loop calls next: a = native thread id
+ASK = 15  # the loop calls next: a = native thread id, b = cost of the step since GOT, see ``pack_cost``
 RECEIVED = 16  # t = read and unpickled, a = bytes read from the pipe, b = time at which they were read
-GOT = 17  # the loop gets its batch: a = asked, b = CPU ns that its process used meanwhile
+GOT = 17  # the loop gets its batch: a = asked, b = cost of the wait, see ``pack_cost``
 STOP = 18  # next raised StopIteration
 ERROR = 19  # next raised something else
 SHUTDOWN = 20  # shutting the workers down begins
@@ -97,6 +98,24 @@ SENT = 50  # feeder thread: t = written to the pipe, a = the write lock was held
 FAILED = 51  # the fetch raised
 SAMPLE = 52  # one of the slowest samples so far: t = its end, a = dataset index, b = nanoseconds
 WORKER_END = 53  # the worker's loop returned
+
+
+def pack_cost(cpu_ns: int, queued_ns: int) -> int:
+    """CPU time and run-queue delay in one field: microseconds, 32 bits each.
+
+    Of a step: the CPU time of all threads of the process; of a wait: that of all but the loop's own thread. The
+    run-queue delay is that of the loop's thread, or UNKNOWN. 0 stands for a cost that was not recorded.
+    """
+    queued = _NO_QUEUE if queued_ns == UNKNOWN else min(queued_ns // 1000, _NO_QUEUE - 1)
+    return min(max(0, cpu_ns) // 1000 + 1, _NO_QUEUE) | queued << 32
+
+
+def unpack_cost(packed: int) -> tuple[int | None, int | None]:
+    """The inverse of ``pack_cost``, in ns; None where it is not known."""
+    if not packed:
+        return None, None
+    queued = packed >> 32
+    return ((packed & _NO_QUEUE) - 1) * 1000, None if queued == _NO_QUEUE else queued * 1000
 
 
 def bucket(duration_ns: int) -> int:

@@ -28,7 +28,7 @@ def handed(
             "read": ns(now + 0.2 * takes),
             "received": received,
             "pipe_bytes": 400,
-            "wait_cpu_ns": ns(0.3),
+            "wait_other_cpu_ns": ns(0.3),
         } | more
         made.append(batch(idx, idx % workers, asked=now, got=got, fetch=fetched, **stamps))
         now = got + step
@@ -104,8 +104,8 @@ def test_batches_late_for_want_of_a_core_are_not_blamed_where_the_loop_alone_wou
 
 def test_a_busy_training_process_is_its_own_fault() -> None:
     made = handed(step=10, takes=15.0)
-    busy = replace(made, batches=tuple(replace(b, wait_cpu_ns=ns(14)) for b in made.batches))
-    idle = replace(made, batches=tuple(replace(b, wait_cpu_ns=ns(0.5)) for b in made.batches))
+    busy = replace(made, batches=tuple(replace(b, wait_other_cpu_ns=ns(14)) for b in made.batches))
+    idle = replace(made, batches=tuple(replace(b, wait_other_cpu_ns=ns(0.5)) for b in made.batches))
     # Read late and handed on late: the process does not get round to it.
     assert "main-gil" in [found(run(busy)).verdict, *(name for name, _ in found(run(busy)).also)]
     assert found(run(idle)).verdict == "transfer"
@@ -118,5 +118,5 @@ def test_the_limit_rises_with_what_others_use_and_for_a_loader_that_hardly_count
     both = run(made)
     large = replace(both.loaders[0], key="1:2", iterators=(iterator([handed(20, 1.0, 2000)], 2, serial=2),))
     small, _ = gather_all(replace(both, loaders=(*both.loaders, large)))
-    assert burden(small).limit == pytest.approx(0.02 / small.run_share)
-    assert burden(small).limit > 0.3
+    assert burden(small).limit == pytest.approx(0.05 / small.run_share)
+    assert burden(small).limit > 0.5

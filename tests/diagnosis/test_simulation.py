@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dlcheck.diagnosis.loops import LoopEpoch, Work
+from dlcheck.diagnosis.loops import LoopEpoch, Step, Work
 from dlcheck.diagnosis.simulation import Ground, Setup, simulate
 
 MS = 1_000_000
@@ -19,7 +19,7 @@ def loop(batches: int, step_ms: float, **work_ms: float) -> LoopEpoch:
         fetch_off=int(work_ms.get("off", 0) * MS),
         pin=int(work_ms.get("pin", 0) * MS),
     )
-    return LoopEpoch((work,) * batches, (int(step_ms * MS),) * batches, 0, (0,) * batches)
+    return LoopEpoch((work,) * batches, (Step(int(step_ms * MS)),) * batches, 0, (0,) * batches)
 
 
 def wall_ms(epochs: list[LoopEpoch], setup: Setup, ground: Ground = GROUND) -> float:
@@ -57,7 +57,7 @@ def test_inline_loading_is_a_sum() -> None:
 def test_a_straggler_holds_up_the_order_and_no_longer_without_it() -> None:
     quick, slow = Work(0, 10 * MS), Work(0, 400 * MS)
     works = tuple(slow if idx % 20 == 5 else quick for idx in range(200))
-    epoch = LoopEpoch(works, (10 * MS,) * 200, 0, (0,) * 200)
+    epoch = LoopEpoch(works, (Step(10 * MS),) * 200, 0, (0,) * 200)
     ordered, free = (wall_ms([epoch], Setup(4, in_order=flag)) for flag in (True, False))
     # 3 quick batches per worker are ready or under way when the slow one begins: the rest of it is waited
     # for.
@@ -78,6 +78,6 @@ def test_the_pin_memory_thread_is_one_for_all_workers() -> None:
 
 def test_more_prefetching_evens_out_bursts() -> None:
     works = tuple(Work(0, (60 if idx % 8 < 2 else 5) * MS) for idx in range(160))
-    epoch = LoopEpoch(works, (20 * MS,) * 160, 0, (0,) * 160)
+    epoch = LoopEpoch(works, (Step(20 * MS),) * 160, 0, (0,) * 160)
     waits = [simulate([epoch], Setup(1, prefetch_factor=f), GROUND).wait for f in (1, 2, 8)]
     assert waits[0] > waits[1] > waits[2]
