@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Mapping, Name, Other, Seq, Sub
+from dlcheck.facts.model import Attr, Call, Const, Expr, Mapping, Name, Other, Seq, Sub, dotted
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import Ref
 
@@ -27,6 +27,7 @@ class Callers:
         self._indexed: set[str] = set()
         self._by_name: dict[str, list[CallSite]] = {}
         self._options: dict[str, list[CallSite]] = {}
+        self._settings: dict[str, list[tuple[Expr, Scope]]] = {}
         # By name: how many calls of that name are in the table. None while it is made.
         self._targets: dict[str, tuple[int, _Table] | None] = {}
         self._known: dict[int, tuple[int, _Callers]] = {}
@@ -44,6 +45,13 @@ class Callers:
         """The ``add_argument`` calls that define a command-line option."""
         self._index()
         return self._options.get(dest, [])
+
+    def settings(self, key: str) -> list[tuple[Expr, Scope]]:
+        """The defaults of a setting such as ``DATALOADER.NUM_WORKERS``: what modules store under that name in a tree of
+        settings of any name (``_C.DATALOADER.NUM_WORKERS = 4``, as yacs has it).
+        """
+        self._index()
+        return self._settings.get(key, [])
 
     def of(self, scope: Scope) -> _Callers:
         """The calls of a function of the project, with the number of parameters that the call does not show (``self``)."""
@@ -94,6 +102,10 @@ class Callers:
             if module.path in self._indexed:
                 continue
             self._indexed.add(module.path)
+            for store in module.scope.stores:
+                key = dotted(store.base).partition(".")[2]
+                if store.attr is not None and key:
+                    self._settings.setdefault(f"{key}.{store.attr}", []).append((store.value, module.scope))
             for scope in module.scope.descend():
                 for site in scope.calls:
                     name = last_name(site.call.func)

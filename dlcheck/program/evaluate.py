@@ -449,6 +449,12 @@ class Evaluator:
             found = self.parser_default(attr, scope)
             if found:
                 return found
+        settings, _, key = dotted(expr).partition(".")
+        if settings in _SETTINGS_NAMES and "." in key:
+            defaults = self.callers.settings(key)
+            if defaults:
+                found = join(*(self.values(value, where) for value, where in defaults))
+                return tuple(Known(v.value, True) if isinstance(v, Known) else v for v in found)
         return (Method(value, attr),) if isinstance(value, (Group, Method)) else (UNKNOWN,)
 
     def parser_default(self, dest: str, scope: Scope) -> Values:
