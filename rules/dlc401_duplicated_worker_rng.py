@@ -20,6 +20,8 @@ which are meant to be constant; loaders without workers.
 from collections.abc import Iterator
 
 from dlcheck.facts.model import At, Call, Const, dotted
+from dlcheck.lint.fix import Fix
+from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
@@ -69,12 +71,15 @@ def _generators(program: Program, dataset: Dataset) -> Iterator[Report]:
         ):
             draws = _draws(kept)
             if draws:
-                yield _same_numbers(f"self.{kept.attr}", made[0], kept.scope, kept.at, draws[0])
+                fix = own_generator(kept)
+                yield _same_numbers(f"self.{kept.attr}", made[0], kept.scope, kept.at, draws[0], fix)
     if not any(_given(loader, "worker_init_fn") for loader in dataset.loaders):
         yield from _global_generators(program, dataset)
 
 
-def _same_numbers(name: str, made: str, scope: Scope, at: At, draw: tuple[Scope, At]) -> Report:
+def _same_numbers(
+    name: str, made: str, scope: Scope, at: At, draw: tuple[Scope, At], fix: Fix | None = None
+) -> Report:
     return Report(
         scope,
         at,
@@ -83,6 +88,7 @@ def _same_numbers(name: str, made: str, scope: Scope, at: At, draw: tuple[Scope,
         help=f"make the generator at the first item of each worker, from `torch.initial_seed()` (`{short(made)}(...)`), or use "
         "the global `random`, `np.random` or `torch` functions, which are seeded for each worker",
         also=(draw,),
+        fix=fix,
     )
 
 
@@ -221,16 +227,20 @@ def _worker_seeds(program: Program, loader: Loader) -> Iterator[Report]:
                     "epoch: delete it, or use `torch.initial_seed() % 2**32`",
                     help="delete the seeding: torch seeds `random`, `numpy` and itself differently in each worker and epoch",
                     also=((loader.scope, loader.at),),
+                    fix=own_seed(program.evaluator, function, name, seed),
                 )
             elif "other" not in sources:
-                yield from _same_each_epoch(program, loader, function, call.at, short(name))
+                fix = own_seed(program.evaluator, function, name, seed)
+                yield from _same_each_epoch(program, loader, function, call.at, short(name), fix)
 
 
 def _external(loader: Loader) -> list[str]:
     return [getattr(value, "name", "") for value in loader.arg("worker_init_fn")]
 
 
-def _same_each_epoch(program: Program, loader: Loader, scope: Scope, at: At, name: str) -> Iterator[Report]:
+def _same_each_epoch(
+    program: Program, loader: Loader, scope: Scope, at: At, name: str, fix: Fix | None = None
+) -> Iterator[Report]:
     """Seeded with the worker's number: workers that are started again draw what they drew before."""
     persistent = loader.arg("persistent_workers")
     if not all(isinstance(v, Absent) or (isinstance(v, Known) and not v.value) for v in persistent):
@@ -244,6 +254,7 @@ def _same_each_epoch(program: Program, loader: Loader, scope: Scope, at: At, nam
         help="delete the seeding: torch seeds `random`, `numpy` and itself differently in each worker and epoch",
         confidence=None if repeated and loader.workers == "some" else "low",
         also=((loader.scope, loader.at),),
+        fix=fix,
     )
 
 
