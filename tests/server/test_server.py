@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lsprotocol import types
@@ -121,6 +123,12 @@ def applied(text: str, action: types.CodeAction) -> str:
     return text
 
 
+def _run(steps: Coroutine[Any, Any, None]) -> None:
+    """Run in a thread of its own: another test's browser may have an event loop running in this one."""
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(asyncio.run, steps).result()
+
+
 @pytest.fixture
 def session(tmp_path: Path) -> Callable[[Callable[[Editor], Awaitable[None]]], None]:
     (tmp_path / "dlcheck.toml").touch()
@@ -134,7 +142,7 @@ def session(tmp_path: Path) -> Callable[[Callable[[Editor], Awaitable[None]]], N
             finally:
                 await editor.stop()
 
-        asyncio.run(whole())
+        _run(whole())
 
     return run
 
@@ -152,7 +160,7 @@ def test_what_the_server_offers(tmp_path: Path) -> None:
         assert result.capabilities.code_action_provider
         await editor.stop()
 
-    asyncio.run(steps())
+    _run(steps())
 
 
 def test_diagnostics_as_you_type(session: Session) -> None:
