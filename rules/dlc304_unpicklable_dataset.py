@@ -17,39 +17,73 @@ transform keeps on `self`, for a loader with workers.
 
 from collections.abc import Iterator
 
+from dlcheck.facts.model import At
+from dlcheck.lint.name_lambda import name_lambda
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.pickling import Unpicklable, unpicklable, unpicklable_in
 from dlcheck.program.program import Program
+from dlcheck.program.project import Module
+from dlcheck.program.scope import Scope
 from dlcheck.program.start_method import forks_by_choice, start_method
-from dlcheck.program.values import Made
+from dlcheck.program.values import Made, SelfOf
 
 
 def check(program: Program) -> Iterator[Report]:
-    for loader in program.loaders:
-        if not loader.may_have_workers or forks_by_choice(loader):
-            continue
-        for found in _held(program, loader):
-            method = start_method(program, loader)
-            where = "" if method != "fork" else " on Windows and macOS, and on Linux from Python 3.14"
+    names: dict[Module, set[str]] = {}
+    seen: set[tuple[Scope, At]] = set()
+    loaders = [
+        loader for loader in program.loaders if loader.may_have_workers and not forks_by_choice(loader)
+    ]
+    for loader in sorted(loaders, key=lambda loader: start_method(program, loader) == "fork"):
+        forks = start_method(program, loader) == "fork"
+        where = " on Windows and macOS, and on Linux from Python 3.14" if forks else ""
+        for role, found in _held(program, loader):
+            if found.scope.module.is_notebook or (found.scope, found.at) in seen:
+                continue  # workers that are not forked find nothing that a notebook defines, named or not
+            seen.add((found.scope, found.at))
+            fault, cure, help = _IN_WORDS[found.cure]
             yield Report(
                 found.scope,
                 found.at,
-                f"{found.what} cannot be pickled, and this loader's workers are sent it{where}: they do not start. "
-                "Use a function or class of a module",
-                help="move it to module level; `functools.partial` binds what it needs",
-                severity="error" if method != "fork" else None,
+                f"{found.what} {fault}{where}: they do not start. {cure}",
+                help=help,
+                severity=None if forks else "error",
                 also=((loader.scope, loader.at),),
+                fix=name_lambda(found.function, role, names) if found.function is not None else None,
             )
 
 
-def _held(program: Program, loader: Loader) -> Iterator[Unpicklable]:
-    for name in ("collate_fn", "worker_init_fn"):
-        for expr, scope in loader.given(name):
-            yield from unpicklable(program.evaluator, expr, scope)
+# By what is to be done: what is wrong, what to write instead, and the same once more in short.
+_IN_WORDS = {
+    "module level": (
+        "cannot be pickled, and this loader's workers are sent it",
+        "Use a function or class of a module",
+        "move it to module level; `functools.partial` binds what it needs",
+    ),
+    "above the guard": (
+        "is not found by this loader's workers, which do not run what is below the guard",
+        "Define it above the guard",
+        "move the definition above the main guard",
+    ),
+    "open later": (
+        "cannot be pickled, and this loader's workers are sent it",
+        "Make it in the worker, where it is first used",
+        "make it at the first item, or leave it out in `__getstate__`",
+    ),
+}
+
+
+def _held(program: Program, loader: Loader) -> Iterator[tuple[str, Unpicklable]]:
+    """What workers of a loader are sent and cannot be, each with a name for what it does."""
+    for argument, role in (("collate_fn", "collate"), ("worker_init_fn", "init_worker")):
+        for expr, scope in loader.given(argument):
+            for found in unpicklable(program.evaluator, expr, scope):
+                yield role, found
     for dataset in loader.datasets:
-        if isinstance(dataset, Made):
-            yield from unpicklable_in(program.evaluator, dataset, loader.scope, loader.at)
+        if isinstance(dataset, Made | SelfOf):
+            for found in unpicklable_in(program.evaluator, dataset, loader.scope, loader.at):
+                yield "transform_item", found
 
 
 RULE = Rule(
@@ -124,6 +158,43 @@ RULE = Rule(
                 np.random.seed(seed + worker_id)
             loader = DataLoader(dataset, num_workers=2, worker_init_fn=init)  # <- DLC304
         """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+        import threading
+
+        class Base(Dataset):
+            def __init__(self, paths, transform=None):
+                self.paths = paths
+                if transform is None:
+                    transform = lambda x: x  # <- DLC304
+                self.transform = transform
+            def __getitem__(self, index):
+                return self.transform(self.paths[index])
+
+        class Words(Base):
+            def __init__(self, paths, transform=None):
+                super().__init__(paths, transform=transform)
+                self.seen = threading.local()  # <- DLC304
+
+        def main(paths):
+            return DataLoader(Words(paths), num_workers=4)
+        """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Numbers(Dataset):
+            def __getitem__(self, index):
+                return index
+
+        if __name__ == "__main__":
+            def collate(items):
+                return items
+            loader = DataLoader(
+                Numbers(),
+                num_workers=2,
+                collate_fn=collate,  # <- DLC304
+            )
+        """,
     ),
     clean=(
         """
@@ -188,6 +259,25 @@ RULE = Rule(
                 return self.file["x"][index]
 
         loader = DataLoader(Volumes("a.h5"), num_workers=2)
+        """,
+        """
+        from collections import Counter
+        from torch.utils.data import DataLoader, Dataset
+
+        def shout(text):
+            return text.upper()
+
+        class Words(Dataset):
+            def __init__(self, texts, transform=None, clean=None):
+                self.counts = Counter(word for text in texts for word in text.split())
+                self.lines = [line.strip() for line in texts]
+                self.transform = transform or (lambda x: x)
+                self.clean = clean if clean is not None else lambda x: x
+            def __getitem__(self, index):
+                return self.transform(self.lines[index])
+
+        def main(texts):
+            return DataLoader(Words(texts, shout, clean=shout), num_workers=4)
         """,
     ),
 )

@@ -15,10 +15,11 @@ Linux from Python 3.14, which no longer forks by default. Source: PyTorch docume
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Const, Expr, Name, Op
+from dlcheck.facts.model import At
 from dlcheck.lint.main_guard import under_main_guard
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
+from dlcheck.program.main_guard import guarded
 from dlcheck.program.program import Program
 from dlcheck.program.project import Module
 from dlcheck.program.scope import Block, CallSite, Scope
@@ -47,10 +48,10 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
             loaders = [loader for loader in use.loaders if loader in consumed[use.scope]]
             places += [(use.at, use.block, loader) for loader in loaders[:1]]
     for site in module.scope.calls:
-        if not _guarded(site.block):
+        if not guarded(site.block):
             loader = _consumes(program, site, consumed)
             places += [(site.at, site.block, loader)] if loader is not None else []
-    places = [place for place in places if not _guarded(place[1])]
+    places = [place for place in places if not guarded(place[1])]
     if not places:
         return
     at, block, loader = min(places, key=lambda place: place[0])
@@ -75,21 +76,6 @@ def _consumes(program: Program, site: CallSite, consumed: dict[Scope, list[Loade
                 if step.scope in consumed:
                     return consumed[step.scope][0]
     return None
-
-
-def _guarded(block: Block | None) -> bool:
-    around = block.chain() if block is not None else ()
-    return any(b.kind == "if" and _asks_for_main(b.node.test) for b in around)
-
-
-def _asks_for_main(test: Expr) -> bool:
-    match test:
-        case Op("==", operands, _):
-            named = any(isinstance(o, Name) and o.id == "__name__" for o in operands)
-            return named and any(isinstance(o, Const) and o.value == "__main__" for o in operands)
-        case Op("and", operands, _):
-            return any(map(_asks_for_main, operands))
-    return False
 
 
 def _outermost_loop(block: Block | None) -> At | None:

@@ -25,6 +25,7 @@ from dlcheck.lint.fix import (
     Enclose,
     Fix,
     Guard,
+    Hoist,
     Insert,
     InsertInBody,
     Move,
@@ -32,6 +33,7 @@ from dlcheck.lint.fix import (
     Replace,
     SetArgument,
 )
+from dlcheck.lint.hoist import function_of, two_lines_above
 
 # (line, column, end line, end column), columns in characters.
 _Key = tuple[int, int, int, int]
@@ -97,17 +99,18 @@ class _Changer(cst.CSTTransformer):
         self._config = config
         self._edits = edits
         self._done: set[int] = set()
-        self._exact: dict[_Key, list[SetArgument | RemoveArgument | Replace | Defer | Enclose]] = {}
+        self._exact: dict[_Key, list[SetArgument | RemoveArgument | Replace | Defer | Enclose | Hoist]] = {}
         for edit in edits:
             if isinstance(edit, SetArgument | RemoveArgument | Defer):
                 self._exact.setdefault(self._key(edit.call), []).append(edit)
-            elif isinstance(edit, Replace | Enclose):
+            elif isinstance(edit, Replace | Enclose | Hoist):
                 self._exact.setdefault(self._key(edit.at), []).append(edit)
         self._comments: dict[int, list[ChangeComment]] = {}
         for edit in edits:
             if isinstance(edit, ChangeComment):
                 self._comments.setdefault(edit.line, []).append(edit)
         self._moved: dict[int, cst.BaseStatement] = {}
+        self._hoisted: dict[int, cst.FunctionDef] = {}
 
     def misplaced(self) -> set[int]:
         """The edits that found no place."""
@@ -123,6 +126,11 @@ class _Changer(cst.CSTTransformer):
                     node = cst.parse_expression(edit.code, self._config)
                 elif isinstance(edit, Enclose):
                     node = _enclosed(node, edit)
+                elif isinstance(edit, Hoist):
+                    if isinstance(node, cst.Lambda):
+                        self._hoisted[id(edit)] = function_of(node, edit.name)
+                        node = cst.Name(edit.name)
+                    continue
                 elif not isinstance(node, cst.Call):
                     continue
                 elif isinstance(edit, SetArgument):
@@ -204,11 +212,14 @@ class _Changer(cst.CSTTransformer):
         self, original: Sequence[cst.BaseStatement], updated: _Body, top: bool
     ) -> list[cst.BaseStatement] | None:
         """A block's statements with those inserted, taken out and guarded that lie in it; None where nothing changes."""
-        wanted = [e for e in self._edits if isinstance(e, Insert | Move | Guard) and id(e) not in self._done]
+        wanted = [
+            e for e in self._edits if isinstance(e, Insert | Move | Hoist | Guard) and id(e) not in self._done
+        ]
         if not wanted or len(original) != len(updated):
             return None
         before: dict[int, list[cst.BaseStatement]] = {}
         after: dict[int, list[cst.BaseStatement]] = {}
+        hoisted: dict[int, list[cst.BaseStatement]] = {}
         taken: set[int] = set()
         guard: tuple[int, int] | None = None
         spans = [self._place(node) for node in original]
@@ -231,24 +242,34 @@ class _Changer(cst.CSTTransformer):
                         if number is not None and spans[number][:2] == self._key(loop)[:2]:
                             before.setdefault(number, []).append(self._moved[id(edit)])
                             self._done.add(id(edit))
+                case Hoist(at, _) if top and id(edit) in self._hoisted:
+                    number = _holding(spans, self._key(at))
+                    if number is not None:
+                        hoisted.setdefault(number, []).append(self._hoisted[id(edit)])
+                        self._done.add(id(edit))
                 case Guard(first, last) if top:
                     start, end = _holding(spans, self._key(first)), _holding(spans, self._key(last))
                     if start is not None and end is not None and start <= end:
                         guard = (start, end)
                         self._done.add(id(edit))
-        if not before and not after and not taken and guard is None:
+        if not before and not after and not hoisted and not taken and guard is None:
             return None
         out: list[cst.BaseStatement] = []
         guarded: list[cst.BaseStatement] = []
         for number, node in enumerate(updated):
             inside = guard is not None and guard[0] <= number <= guard[1]
             into = guarded if inside else out
+            if number in hoisted:
+                out += hoisted[number]  # never below the guard, where workers would not find them
+                node = node if inside else two_lines_above(node)
             into += before.get(number, [])
             if number not in taken:
                 into.append(node)
             into += after.get(number, [])
             if guard is not None and number == guard[1]:
-                out.append(_under_guard(guarded))
+                below = _under_guard(guarded)
+                spaced = any(guard[0] <= n <= guard[1] for n in hoisted)
+                out.append(two_lines_above(below) if spaced else below)
         return out
 
     def _parse(self, code: str) -> list[cst.BaseStatement]:

@@ -82,6 +82,14 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Hoist:
+    """Make a function ``name`` of the lambda at a place, above the module-level statement that it stands in."""
+
+    at: At
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """Put the module-level statements from ``first`` to ``last`` under ``if __name__ == "__main__":``."""
 
@@ -117,6 +125,7 @@ Edit: TypeAlias = (
     | Insert
     | InsertInBody
     | Move
+    | Hoist
     | Guard
     | AddImport
     | ChangeComment
