@@ -24,12 +24,12 @@ from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.kept import is_self
 from dlcheck.program.loaders import Loader
 from dlcheck.program.names import is_test
+from dlcheck.program.outside import calls_of, family_of, is_dataset, named, own_methods
 from dlcheck.program.paths import is_lazy, walk
 from dlcheck.program.persistent import persists, runs_in
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope, Store
-from dlcheck.program.streams import class_of
-from dlcheck.program.values import Made, Method, Ref, Value
+from dlcheck.program.values import Made
 
 _GROWS = frozenset({"append", "add", "extend", "update", "appendleft"})
 _SHARED = ("multiprocessing", "Manager", "share_memory", "torch.multiprocessing", "ctypes")
@@ -63,24 +63,19 @@ def _set_between_epochs(
     if not loops:
         return
     read = _read_by_items(dataset)
-    for scope in program.scopes():
-        if scope.owner in _family(dataset):
+    family = family_of(dataset)
+    for scope, store in (pair for attr in sorted(read) for pair in named(program).stores.get(attr, ())):
+        if scope.owner in family or _own_setter(dataset, store.attr or ""):
             continue
-        for store in scope.stores:
-            if store.attr in read and _is_dataset(program, store.base, scope, dataset, loader):
-                if runs_in(program, scope, store.block, loops) and not _own_setter(dataset, store.attr or ""):
-                    yield _never_seen(scope, store.at, store.attr or "", loader, confidence)
-        for site in scope.calls:
-            func = site.call.func
-            if not isinstance(func, Attr) or func.attr.startswith("__"):
-                continue
-            method = dataset.evaluator.method(dataset.cls, func.attr)
-            if method is None or dataset.item_path.step_of(method) is not None:
-                continue
-            changed = [s.attr for s in method.stores if is_self(s.base, method) and s.attr in read]
-            if changed and _is_dataset(program, func.base, scope, dataset, loader):
-                if runs_in(program, scope, site.block, loops):
-                    yield _never_seen(scope, site.at, changed[0] or "", loader, confidence)
+        if runs_in(program, scope, store.block, loops):
+            if is_dataset(program, store.base, scope, dataset, loader):
+                yield _never_seen(scope, store.at, store.attr or "", loader, confidence)
+    for method in own_methods(dataset):
+        changed = [s.attr for s in method.stores if is_self(s.base, method) and s.attr in read]
+        for site, base in calls_of(program, dataset, method) if changed else ():
+            if runs_in(program, site.scope, site.block, loops):
+                if is_dataset(program, base, site.scope, dataset, loader):
+                    yield _never_seen(site.scope, site.at, changed[0] or "", loader, confidence)
 
 
 def _never_seen(scope: Scope, at: At, attr: str, loader: Loader, confidence: Confidence) -> Report:
@@ -132,7 +127,7 @@ def _lost_in_workers(program: Program, dataset: Dataset, loaders: list[Loader]) 
 
 def _changes(dataset: Dataset) -> Iterator[_Change]:
     """What the items store or collect on ``self``, each time."""
-    family = _family(dataset)
+    family = family_of(dataset)
     for step in dataset.item_path.steps:
         if step.lazy or step.scope.owner not in family:
             continue
@@ -170,31 +165,22 @@ def _read_by_main(
     program: Program, dataset: Dataset, loaders: list[Loader], attr: str
 ) -> tuple[Scope, At] | None:
     """Where code outside of the dataset reads the attribute, itself or by a method of the dataset."""
-    family = _family(dataset)
-    for scope in program.scopes():
-        if (
-            scope.owner in family
-            or dataset.item_path.step_of(scope) is not None
-            or is_test(scope.module.path)
-        ):
-            continue
-        for part, _ in scope.attrs:
-            if part.attr == attr and not _called(scope, part):
-                if any(_is_dataset(program, part.base, scope, dataset, loader) for loader in loaders):
-                    return scope, part.at
-        for site in scope.calls:
-            func = site.call.func
-            method = dataset.evaluator.method(dataset.cls, func.attr) if isinstance(func, Attr) else None
-            if (
-                method is None
-                or method.name.startswith("__")
-                or dataset.item_path.step_of(method) is not None
-            ):
-                continue
-            assert isinstance(func, Attr)
-            if any(a.attr == attr and is_self(a.base, method) for a, _ in method.attrs):
-                if any(_is_dataset(program, func.base, scope, dataset, loader) for loader in loaders):
-                    return scope, site.at
+
+    def fits(base: Expr, scope: Scope) -> bool:
+        return not is_test(scope.module.path) and any(
+            is_dataset(program, base, scope, dataset, loader) for loader in loaders
+        )
+
+    family = family_of(dataset)
+    for scope, part in named(program).attrs.get(attr, ()):
+        if scope.owner not in family and dataset.item_path.step_of(scope) is None:
+            if not _called(scope, part) and fits(part.base, scope):
+                return scope, part.at
+    for method in own_methods(dataset):
+        if any(a.attr == attr and is_self(a.base, method) for a, _ in method.attrs):
+            for site, base in calls_of(program, dataset, method):
+                if fits(base, site.scope):
+                    return site.scope, site.at
     return None
 
 
@@ -205,7 +191,7 @@ def _called(scope: Scope, attr: Attr) -> bool:
 def _takes_items_itself(program: Program, dataset: Dataset, loaders: list[Loader]) -> bool:
     """The main process takes an item (``dataset[0]``), which changes its own copy."""
     for scope in program.scopes():
-        if scope.owner in _family(dataset) or dataset.item_path.step_of(scope) is not None:
+        if scope.owner in family_of(dataset) or dataset.item_path.step_of(scope) is not None:
             continue
         bases = [sub.base for sub, _ in scope.subs]
         bases += [loop.iterable for loop in scope.loops if loop.iterable is not None]
@@ -214,7 +200,7 @@ def _takes_items_itself(program: Program, dataset: Dataset, loaders: list[Loader
         ]
         for base in bases:
             if isinstance(base, (Name, Attr)):
-                if any(_is_dataset(program, base, scope, dataset, loader) for loader in loaders):
+                if any(is_dataset(program, base, scope, dataset, loader) for loader in loaders):
                     return True
     return False
 
@@ -222,29 +208,9 @@ def _takes_items_itself(program: Program, dataset: Dataset, loaders: list[Loader
 # -- shared -------------------------------------------------------------------------------------------------------------
 
 
-def _is_dataset(program: Program, expr: Expr, scope: Scope, dataset: Dataset, loader: Loader) -> bool:
-    """The expression is the very dataset of the loader: what it was given, or ``loader.dataset``."""
-    if not isinstance(expr, (Name, Attr)):
-        return False
-    given = {id(v.call) for v in loader.datasets if isinstance(v, Made) and class_of(v) is dataset.cls}
-
-    def fits(value: Value) -> bool:
-        if isinstance(value, Made):
-            return id(value.call) in given
-        if isinstance(value, Method) and value.attr == "dataset":
-            return isinstance(value.receiver, Made) and value.receiver.call is loader.call
-        return False
-
-    return any(fits(value) for value in program.values(expr, scope))
-
-
-def _family(dataset: Dataset) -> set[Scope | None]:
-    return {v.scope for v in dataset.evaluator.lineage(dataset.cls) if isinstance(v, Ref)}
-
-
 def _read_by_items(dataset: Dataset) -> set[str]:
     """The attributes of ``self`` that the items read, those that they set themselves left out."""
-    family = _family(dataset)
+    family = family_of(dataset)
     steps = [step.scope for step in dataset.item_path.steps if step.scope.owner in family]
     stored: list[Store] = [store for scope in steps for store in scope.stores]
     own = {store.attr for store in stored}
