@@ -19,16 +19,17 @@ which are meant to be constant; loaders without workers.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Call, Const, dotted
+from dlcheck.facts.model import At, Call, Const
 from dlcheck.lint.fix import Fix
 from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import Path, Step, callee_names, walk
+from dlcheck.program.paths import Step, callee_names, walk
 from dlcheck.program.program import Dataset, Program
-from dlcheck.program.random_state import GENERATORS, RESEEDS, seed_sources, seeding, worker_parameter
+from dlcheck.program.random_state import GENERATORS, seed_sources, seeding, worker_parameter
+from dlcheck.program.reseeding import asks_for_worker, reseeded
 from dlcheck.program.scope import Block, Scope
 from dlcheck.program.values import Absent, Known, may_be, only
 
@@ -59,14 +60,14 @@ def _drawn_in_workers(program: Program, dataset: Dataset) -> bool:
 
 
 def _generators(program: Program, dataset: Dataset) -> Iterator[Report]:
-    if _asks_for_worker(dataset.item_path):
+    if asks_for_worker(dataset.item_path):
         return
     for kept in kept_from_setup(dataset):
         made = [name for name, _ in maker(kept.values) if name in GENERATORS]
         if (
             made
             and not kept.remade
-            and not _reseeded(program, kept, dataset)
+            and not reseeded(program, kept, dataset)
             and not used_in_worker_init(program, kept)
         ):
             draws = _draws(kept)
@@ -92,17 +93,6 @@ def _same_numbers(
     )
 
 
-def _asks_for_worker(path: Path) -> bool:
-    """The item path knows which worker it runs in: it may well seed by it."""
-    return any(
-        name.id in ("get_worker_info", "worker_info") for step in path.steps for name, _ in step.scope.names
-    ) or any(
-        attr.attr in ("get_worker_info", "initial_seed")
-        for step in path.steps
-        for attr, _ in step.scope.attrs
-    )
-
-
 def _draws(kept: Kept) -> list[tuple[Scope, At]]:
     """The places that use the generator, checks whether there is one (``if self.rng is None``) left out."""
     return [
@@ -117,30 +107,6 @@ def _draws(kept: Kept) -> list[tuple[Scope, At]]:
 
 def _spans(outer: At, inner: At) -> bool:
     return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
-
-
-def _reseeded(program: Program, kept: Kept, dataset: Dataset) -> bool:
-    scopes = [step.scope for step in dataset.item_path.steps]
-    # A data pipe is reset by torch before each epoch, in the worker.
-    reset = dataset.evaluator.method(kept.cls, "reset")
-    for scope in (*scopes, reset) if reset is not None else scopes:
-        for site in scope.calls:
-            name = dotted(site.call.func)
-            if name.rpartition(".")[2] in RESEEDS and f".{kept.attr}." in name:
-                return True
-    return any(_reseeds_by_worker(scope, kept.attr) for scope in program.scopes())
-
-
-def _reseeds_by_worker(scope: Scope, attr: str) -> bool:
-    """A function that asks for its worker seeds, or makes anew, what something holds under this name."""
-    if not any(a.attr == "get_worker_info" for a, _ in scope.attrs) and not any(
-        name.id in ("get_worker_info", "worker_id") for name, _ in scope.names
-    ):
-        return False
-    return any(store.attr == attr for store in scope.stores) or any(
-        dotted(site.call.func).endswith(tuple(f".{attr}.{seeds}" for seeds in RESEEDS))
-        for site in scope.calls
-    )
 
 
 def _global_generators(program: Program, dataset: Dataset) -> Iterator[Report]:
