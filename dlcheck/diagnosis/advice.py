@@ -48,6 +48,7 @@ def predictions(evidence: Evidence, culprits: Sequence[Culprit]) -> tuple[Predic
     for count in worker_counts(model.setup, evidence.cores, share if share is not None else 1.0):
         setups.append(({"num_workers": count}, with_workers(model.setup, count)))
     if model.setup.num_workers:
+        setups.append(({"num_workers": 0}, with_workers(model.setup, 0)))
         for factor in (2, 4):
             value = model.setup.prefetch_factor * factor
             setups.append(({"prefetch_factor": value}, replace(model.setup, prefetch_factor=value)))
@@ -72,19 +73,22 @@ def advise(
     """Changes in the order in which to try them. ``findings``: those about this loader."""
     names = [judgement.leading.name, *(verdict.name for verdict in judgement.also)]
     if names == ["healthy"]:
-        return (Advice("Leave the loader alone: a faster one would not make the run faster.", {}, None),)
+        return (Advice("Nothing: a faster loader would not make the run faster.", {}, None),)
     cures = {name: text for name in names if (text := cure(evidence, name)) is not None}
     fatal = [Advice(cures[name], {}, None) for name in names[:1] if name in FATAL]
     edits = list(_edits(evidence, names, predicted, findings)) if evidence.model is not None else []
     gains = [Advice(edit.text, edit.change, _of(predicted, edit.change)) for edit in edits]
+    line = _line_advice(evidence, culprits[0], predicted) if culprits else None
+    if line is not None and line.prediction is not None:
+        gains.append(line)
     gains.sort(key=lambda advice: -(advice.prediction.speedup if advice.prediction else 0.0))
-    lines = [_line_advice(evidence, culprit, predicted) for culprit in culprits[:1]]
     together = _together(evidence.model, edits)
     others = [name for name in cures if name not in names[:1] and _applies(name, gains)]
     leading = [name for name in names[:1] if name in cures and name not in FATAL and _applies(name, gains)]
     leading_cure, rest = ([Advice(cures[name], {}, None) for name in own] for own in (leading, others))
     spare = [] if any("num_workers" in g.change for g in gains) else _fewer_workers(evidence, predicted)
-    return (*fatal, *gains, *together, *leading_cure, *(a for a in lines if a), *rest, *spare)
+    unpriced = [line] if line is not None and line not in gains else []
+    return (*fatal, *gains, *together, *leading_cure, *unpriced, *rest, *spare)
 
 
 def _applies(name: str, gains: Sequence[Advice]) -> bool:
@@ -101,35 +105,33 @@ def _edits(
     setup = model.setup
     count = _best_workers(evidence, predicted)
     if count is not None:
-        now = (
-            f"it is {setup.num_workers}"
-            if setup.num_workers
-            else "it is 0, and the loop loads each batch itself"
-        )
-        yield _Edit({"num_workers": count}, f"Set num_workers={count} ({now}).", with_workers(setup, count))
+        text = f"Set num_workers={count} instead of {setup.num_workers}."
+        yield _Edit({"num_workers": count}, text, with_workers(setup, count))
+    elif _pays(_of(predicted, {"num_workers": 0})):
+        text = "Set num_workers=0: loading a batch takes less time than getting it from a worker."
+        yield _Edit({"num_workers": 0}, text, with_workers(setup, 0))
     if _pays(_of(predicted, {"in_order": False})):
         text = (
-            "Set in_order=False: batches that are ready no longer wait for a slow one. Their order then"
-            " varies from run to run"
+            "Set in_order=False: batches that are ready no longer wait for a slow one. Their order then differs"
+            " from run to run. Needs torch 2.6."
         )
-        yield _Edit({"in_order": False}, f"{text}; it needs torch 2.6.", replace(setup, in_order=False))
+        yield _Edit({"in_order": False}, text, replace(setup, in_order=False))
     rules = {finding.rule for finding in findings}
     persistent = _of(predicted, {"persistent_workers": True})
     # Where nothing can be predicted, the seconds that were measured for starting again speak for themselves.
     named = "startup" in names and persistent is None and evidence.restarts > 0 and not setup.persistent
     if (_pays(persistent) or named) and _CHANGED_DATASET not in rules:
-        text = "Set persistent_workers=True: workers are started once, not in every epoch"
-        text += (
-            "."
-            if _RESTARTED in rules
-            else ", unless the program changes the dataset between epochs (workers would not see it)."
-        )
+        text = "Set persistent_workers=True: workers are started once, and not in every epoch."
+        if evidence.loader.made > 1:
+            text = f"Make the loader once, before the loop that makes it {evidence.loader.made} times. {text}"
+        if _RESTARTED not in rules:
+            text += " Not where the program changes the dataset between epochs: workers would not see it."
         yield _Edit({"persistent_workers": True}, text, replace(setup, persistent=True))
     if _pays(_of(predicted, {"pin_memory": False})):
         yield _Edit({"pin_memory": False}, cure(evidence, "pin-memory") or "", replace(setup, pinning=False))
     factor = _best_prefetch(evidence, predicted)
     if factor is not None:
-        text = f"Set prefetch_factor={factor}: slow batches find more of them ready."
+        text = f"Set prefetch_factor={factor}: more batches are ready when a slow one comes."
         yield _Edit({"prefetch_factor": factor}, text, replace(setup, prefetch_factor=factor))
 
 
@@ -176,6 +178,7 @@ def _best_prefetch(evidence: Evidence, predicted: Sequence[Prediction]) -> int |
 
 
 def _together(model: Model | None, edits: Sequence[_Edit]) -> list[Advice]:
+    edits = [edit for edit in edits if edit.setup.num_workers]
     if model is None or len(edits) < 2:
         return []
     setup, change = model.setup, dict[str, Any]()
@@ -207,8 +210,8 @@ def _fewer_workers(evidence: Evidence, predicted: Sequence[Prediction]) -> list[
         count = prediction.change.get("num_workers")
         if isinstance(count, int) and usable <= count < evidence.workers and prediction.speedup >= _SAME:
             text = (
-                f"Set num_workers={count}: there are {cores(usable)}, and {evidence.workers} workers are no"
-                f" faster than {count}."
+                f"Set num_workers={count}: on {cores(usable)}, {evidence.workers} workers are no faster than"
+                f" {count}."
             )
             return [Advice(text, prediction.change, prediction)]
     return []
@@ -237,8 +240,8 @@ def _line_advice(evidence: Evidence, culprit: Culprit, predicted: Sequence[Predi
     name = site.file.replace("\\", "/").rpartition("/")[2]
     in_call = f", in {culprit.calls}" if culprit.calls else ""
     text = (
-        f"Make {name}:{site.line} ({site.function}{in_call}) cheaper: the loop waits for it for"
-        f" {duration(culprit.wait_s * 1e9)}"
+        f"Make {name}:{site.line} cheaper ({site.function}{in_call}): the loop waits"
+        f" {duration(culprit.wait_s * 1e9)} for it"
     )
     if culprit.finding is not None:
         text += f". {culprit.finding.rule}: {culprit.finding.help or culprit.finding.message}"

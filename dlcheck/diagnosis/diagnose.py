@@ -12,6 +12,7 @@ from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.join import culprits, is_at, price
 from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
 from dlcheck.diagnosis.timeline import Batch, ProcessSample, Timeline
+from dlcheck.diagnosis.units import cores
 from dlcheck.diagnosis.verdicts import judge
 from dlcheck.lint.finding import Finding
 
@@ -40,7 +41,7 @@ def diagnose(timeline: Timeline, findings: Iterable[Finding] = ()) -> Diagnosis:
         findings=price(findings, evidences, project),
         environment=timeline.environment,
         overhead=timeline.overhead,
-        notes=(*timeline.notes, *_missing(timeline)),
+        notes=(*timeline.notes, *_missing(timeline), *_busy(evidences)),
     )
 
 
@@ -93,6 +94,7 @@ def _diagnose(
             "throttled_s": evidence.cores.throttled_s,
         },
         notes=_notes(evidence),
+        made=loader.made,
     )
 
 
@@ -161,7 +163,7 @@ def _worker(
 
 def _notes(evidence: Evidence) -> tuple[str, ...]:
     notes = []
-    making, model, others = evidence.making, evidence.model, evidence.cores.others
+    making, model = evidence.making, evidence.model
     if making.slowdown is None and making.cpu_share is not None:
         notes.append(
             "This kernel does not say how long threads waited for a core: such waits are counted as fetch-io."
@@ -169,15 +171,27 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
     if making.cpu_share is None and evidence.batches:
         notes.append("The clocks of the workers were not recorded: what a fetch was spent on is not known.")
     if model is not None and model.refusal and evidence.batches:
-        notes.append(f"Nothing is predicted: {model.refusal}.")
-    elif others is not None and others > 0.5:
-        notes.append(
-            f"Other programs used {others:.1f} cores meanwhile: predictions hold while they go on, and the"
-            " intervals are wide."
-        )
+        notes.append(f"Nothing is predicted for {_name(evidence)}: {model.refusal}.")
     if not any(stacks.samples for stacks in evidence.stacks) and evidence.batches:
-        notes.append("No stack was sampled while batches were made: the dataset is named instead of a line.")
+        notes.append(
+            f"No stack was sampled while {_name(evidence)} was loaded: its class is named, and no line."
+        )
     return tuple(notes)
+
+
+def _name(evidence: Evidence) -> str:
+    return evidence.loader.dataset.rpartition(".")[2] or "a loader"
+
+
+def _busy(evidences: Sequence[Evidence]) -> tuple[str, ...]:
+    """A word of warning where others used the machine while a loop ran."""
+    others = max((e.cores.others or 0.0 for e in evidences), default=0.0)
+    if others <= 0.5:
+        return ()
+    return (
+        f"Other programs used up to {cores(others)} of this machine: times and predictions would be better"
+        " without them.",
+    )
 
 
 def _missing(timeline: Timeline) -> tuple[str, ...]:

@@ -63,7 +63,8 @@ class LoaderDiagnosis:
     """What is to be said of one loader, the one of the timeline with the same ``key``.
 
     ``causes_s`` adds up to ``wait_s``; so do ``phases_s``. ``details_s`` says what lies beneath a cause, as
-    "cause: detail". ``ceiling``: by which factor the loop would be faster if loading cost nothing.
+    "cause: detail". ``ceiling``: by which factor the loop would be faster if loading cost nothing. ``made``: how
+    many loaders one after the other these were, all made at the same place.
     """
 
     key: str
@@ -90,6 +91,7 @@ class LoaderDiagnosis:
     slow_samples: tuple[tuple[int | None, float], ...]
     cores: Mapping[str, float | None]
     notes: tuple[str, ...]
+    made: int = 1
 
 
 @dataclass(frozen=True, slots=True)

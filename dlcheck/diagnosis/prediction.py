@@ -300,7 +300,7 @@ def _refusal(epochs: Sequence[LoopEpoch], fit: float) -> str:
         return "the clocks of the workers were not recorded"
     if abs(fit - 1.0) > WORST_FIT:
         return (
-            f"the simulation takes {fit:.2f} times as long as the loop took: "
-            "something that it does not know decides here, or the machine's load changed during the run"
+            f"replayed, the loop takes {fit:.2f} times as long as it did, so the replay misses something here, or"
+            " the load of the machine changed during the run"
         )
     return ""

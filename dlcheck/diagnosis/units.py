@@ -29,7 +29,7 @@ def amount(size: float) -> str:
 def share(value: float) -> str:
     """A fraction as "43 %", small ones as "0.4 %"."""
     percent = 100 * value
-    return f"{percent:.0f} %" if percent >= 1 or percent == 0 else f"{percent:.1f} %"
+    return f"{percent:.0f} %" if percent >= 0.95 or percent == 0 else f"{percent:.1f} %"
 
 
 def cores(value: float) -> str:

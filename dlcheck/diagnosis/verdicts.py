@@ -175,13 +175,14 @@ def _beside(evidence: Evidence, leading: Verdict, load: Burden) -> list[Verdict]
         return []
     beside: list[Verdict] = []
     if evidence.workers:
-        beside = [v for v in (too_few_workers(evidence), oversubscribed(evidence), straggler(evidence)) if v]
+        asked = too_few_workers(evidence, beside=True), oversubscribed(evidence), straggler(evidence)
+        beside = [verdict for verdict in asked if verdict]
     parts = folded(evidence) if evidence.workers else _within_main(evidence)
     whole = sum(parts.values())
     least = max(_QUARTER * whole, load.limit * (evidence.wall - evidence.once))
     for cause, ns in sorted(parts.items(), key=lambda item: -item[1]):
         if ns > least and cause != "unknown" and (evidence.workers or cause != "main"):
-            beside.append(_by_cause(evidence, cause))
+            beside.append(_by_cause(evidence, cause, beside=True))
     if leading.name != "startup" and (start := _startup_recurring(evidence, load)):
         beside.append(start)
     named = {leading.name: leading}
@@ -199,8 +200,8 @@ def _within_main(evidence: Evidence) -> dict[str, int]:
     return parts
 
 
-def _by_cause(evidence: Evidence, cause: str) -> Verdict:
-    return Verdict(_NAMES.get(cause, cause), wording.by_cause(evidence, cause))
+def _by_cause(evidence: Evidence, cause: str, beside: bool = False) -> Verdict:
+    return Verdict(_NAMES.get(cause, cause), wording.by_cause(evidence, cause, beside))
 
 
 def main_process(evidence: Evidence) -> Verdict:
@@ -218,7 +219,7 @@ def straggler(evidence: Evidence) -> Verdict | None:
     enough = reorder > _QUARTER * max(1, sum(evidence.recurring.values()))
     if not enough or making.slow_reorder < _HALF or not 0 < making.slow <= _QUARTER * making.batches:
         return None
-    return _by_cause(evidence, "reorder")
+    return _by_cause(evidence, "reorder", beside=True)
 
 
 def oversubscribed(evidence: Evidence) -> Verdict | None:
@@ -227,10 +228,10 @@ def oversubscribed(evidence: Evidence) -> Verdict | None:
     waited += evidence.handover.starved_all
     if not exceeds_cores(evidence) or waited < _QUARTER * max(1, sum(evidence.recurring.values())):
         return None
-    return _by_cause(evidence, "cpu-wait")
+    return _by_cause(evidence, "cpu-wait", beside=True)
 
 
-def too_few_workers(evidence: Evidence) -> Verdict | None:
+def too_few_workers(evidence: Evidence, beside: bool = False) -> Verdict | None:
     """Workers are busy, cores are free, and more workers would help."""
     making, usable = evidence.making, evidence.cores.usable
     wanted = wanted_cores(evidence)
@@ -243,7 +244,7 @@ def too_few_workers(evidence: Evidence) -> Verdict | None:
     more = predict(evidence.model, {"num_workers": setup.num_workers}, setup)
     if more is None or more.low < _WORTH:
         return None
-    return Verdict("too-few-workers", wording.too_few_workers(evidence, usable - wanted))
+    return Verdict("too-few-workers", wording.too_few_workers(evidence, usable - wanted, beside))
 
 
 def dominant_line(evidence: Evidence, stage: str) -> HotLine | None:
@@ -262,5 +263,5 @@ def _startup_recurring(evidence: Evidence, load: Burden) -> Verdict | None:
     wall = evidence.wall - evidence.once
     start = recurring_causes(evidence).get("startup", 0)
     if evidence.restarts and wall > 0 and start >= load.limit * wall:
-        return _by_cause(evidence, "startup")
+        return _by_cause(evidence, "startup", beside=True)
     return None

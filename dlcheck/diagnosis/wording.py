@@ -6,16 +6,18 @@ from collections.abc import Callable
 
 from dlcheck.diagnosis.burden import HEALTHY_SHARE, Burden, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
+from dlcheck.diagnosis.hotlines import FEWEST_SAMPLES
 from dlcheck.diagnosis.units import amount, cores, duration, share
 
 # From here on a batch in the pipe is more than the names of a few tensors.
 _PICKLED_BYTES = 65_536
 
 
-def by_cause(evidence: Evidence, cause: str) -> str:
-    """Why the loop waits, where ``cause`` leads."""
+def by_cause(evidence: Evidence, cause: str, beside: bool = False) -> str:
+    """Why the loop waits, where ``cause`` leads; ``beside``: it is only one more cause."""
     text = _CAUSES.get(cause)
-    return text(evidence) if text is not None else waits(evidence)
+    why = "" if text is None or not evidence.workers else text(evidence)
+    return why if beside else f"{waits(evidence)} {why}".rstrip()
 
 
 def waits(evidence: Evidence) -> str:
@@ -30,6 +32,11 @@ def healthy(evidence: Evidence, load: Burden) -> str:
     """Leave the loader alone."""
     if load.all < HEALTHY_SHARE:
         text = f"Batches are ready in time: the loop waits for data {share(load.all)} of its time."
+    elif load.own >= HEALTHY_SHARE and evidence.run_share < 0.5:
+        text = (
+            f"The loop waits for data {share(load.all)} of its time, but it is only {share(evidence.run_share)} of"
+            " the time of all loops: little to gain by a change."
+        )
     elif load.others >= load.price and load.others >= HEALTHY_SHARE / 2:
         text = (
             f"The loop waits for data {share(load.all)} of its time, because other programs use"
@@ -43,12 +50,7 @@ def healthy(evidence: Evidence, load: Burden) -> str:
             f" them from the workers: {price} each, which no setting changes."
         )
     else:
-        text = f"The loop waits for data {share(load.all)} of its time: too little to gain by a change."
-        if evidence.run_share < 0.5:
-            text = (
-                f"This loop is {share(evidence.run_share)} of the time of all loops, and waits for data"
-                f" {share(load.all)} of that: too little to gain by a change."
-            )
+        text = f"The loop waits for data {share(load.all)} of its time: little to gain by a change."
     if evidence.wait_share - evidence.recurring_share >= HEALTHY_SHARE:
         text += f" Beginning and end took {duration(evidence.once)}, once in the run."
     return text
@@ -86,31 +88,31 @@ def main_process(evidence: Evidence, most: str) -> str:
     )
 
 
-def too_few_workers(evidence: Evidence, free: float) -> str:
-    """``free``: cores that the workers leave."""
+def too_few_workers(evidence: Evidence, free: float, beside: bool = False) -> str:
+    """``free``: cores that the workers leave. ``beside``: as for ``by_cause``."""
     workers = evidence.workers
     who = "1 worker is" if workers == 1 else f"{workers} workers are"
-    return (
-        f"{waits(evidence)} {who} busy {share(evidence.making.busy_share or 0.0)} of the time, and"
-        f" {cores(free)} left: more workers would help."
+    text = (
+        f"{who} busy {share(evidence.making.busy_share or 0.0)} of the time, and {cores(free)} left: more workers"
+        " would help."
     )
+    return text if beside else f"{waits(evidence)} {text}"
 
 
 def _fetch_cpu(evidence: Evidence) -> str:
-    return f"{waits(evidence)} The workers are busy computing in the dataset{_where(evidence, 'fetch')}."
+    return f"The workers are busy computing in the dataset{_where(evidence, 'fetch')}."
 
 
 def _fetch_io(evidence: Evidence) -> str:
     return (
-        f"{waits(evidence)} The workers are held up in the dataset by a disk, the network, a lock or a"
+        f"The workers are held up in the dataset by a disk, the network, a lock or a"
         f" sleep{_where(evidence, 'fetch')}."
     )
 
 
 def _collate(evidence: Evidence) -> str:
     return (
-        f"{waits(evidence)} The workers are busy putting samples together into batches"
-        f" (collate){_where(evidence, 'collate')}."
+        f"The workers are busy putting samples together into batches (collate){_where(evidence, 'collate')}."
     )
 
 
@@ -119,25 +121,24 @@ def _transfer(evidence: Evidence) -> str:
         b.pipe_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.pipe_bytes
     )
     size = sizes[len(sizes) // 2] if sizes else 0
-    text = f"{waits(evidence)} Batches are made in time, but take long from the worker to the loop"
+    text = "Batches are made in time, but take long from the worker to the loop"
     return text + (f": each is pickled, {amount(size)}." if size >= _PICKLED_BYTES else ".")
 
 
 def _pin_memory(evidence: Evidence) -> str:
-    return f"{waits(evidence)} Batches wait for the thread that copies them to pinned memory."
+    return "Batches wait for the thread that copies them to pinned memory."
 
 
 def _dispatch(evidence: Evidence) -> str:
     return (
-        f"{waits(evidence)} The workers have nothing to do: the sampler is slow to draw the indices of a"
+        "The workers have nothing to do: the sampler is slow to draw the indices of a"
         f" batch{_where(evidence, 'sampler')}."
     )
 
 
 def _main_gil(evidence: Evidence) -> str:
     return (
-        f"{waits(evidence)} Batches are ready, but the training process is busy with other Python work and does"
-        " not take them."
+        "Batches are ready, but the training process is busy with other Python work and does not take them."
     )
 
 
@@ -146,24 +147,26 @@ def _straggler(evidence: Evidence) -> str:
     times = (making.worst or 0) / making.median if making.median else 0.0
     few = "batch takes" if making.slow == 1 else "batches take"
     return (
-        f"{making.slow} of {making.batches} {few} far longer than the rest (up to {times:.0f} times), and"
-        f" batches that are ready wait behind them. {waits(evidence)}"
+        f"{making.slow} of {making.batches} {few} far longer than the others (up to {times:.0f} times), and"
+        f" batches that are ready wait behind them."
     )
 
 
 def _startup(evidence: Evidence) -> str:
     start = recurring_causes(evidence).get("startup", 0)
     wall = evidence.wall - evidence.once
+    again = (
+        "The loader is made anew, and its workers started," if evidence.loader.made > 1 else "Workers start"
+    )
     return (
-        f"The workers are started again for every epoch, {evidence.restarts + 1} times in all:"
-        f" {duration(start)}, {share(start / wall if wall > 0 else 0.0)} of the loop's time, after the first"
-        " start."
+        f"{again} {evidence.restarts + 1} times: after the first time, that takes {duration(start)},"
+        f" {share(start / wall if wall > 0 else 0.0)} of the loop's time."
     )
 
 
 def _oversubscribed(evidence: Evidence) -> str:
     wanted, usable = wanted_cores(evidence), evidence.cores.usable
-    text = f"{waits(evidence)} Workers wait for each other's cores"
+    text = "Workers wait for each other's cores"
     if wanted is not None and usable is not None:
         text += f": {evidence.workers} of them want {cores(wanted)}, and there {_are(usable)}"
     others = evidence.cores.others
@@ -171,7 +174,7 @@ def _oversubscribed(evidence: Evidence) -> str:
 
 
 def _queued(evidence: Evidence) -> str:
-    return f"{waits(evidence)} Batches queue behind others in their worker: there are too few workers."
+    return "Batches queue behind others in their worker: there are too few workers."
 
 
 _CAUSES: dict[str, Callable[[Evidence], str]] = {
@@ -200,5 +203,7 @@ def _where(evidence: Evidence, stage: str) -> str:
         if line.stage == stage and line.samples:
             name = line.site.file.replace("\\", "/").rpartition("/")[2]
             function = f" ({line.site.function})" if line.site.function else ""
-            return f", {share(line.share)} of that at {name}:{line.site.line}{function}"
+            sampled = sum(other.samples for other in evidence.lines if other.stage == stage)
+            part = f"{share(line.share)} of that" if sampled >= FEWEST_SAMPLES else "for example"
+            return f", {part} at {name}:{line.site.line}{function}"
     return ""

@@ -73,6 +73,7 @@ def _loader(report: Report, loader: LoaderDiagnosis) -> dict[str, Any]:
         "slow_samples": [{"index": index, "duration_s": s} for index, s in loader.slow_samples],
         "cores": dict(loader.cores),
         "notes": list(loader.notes),
+        "made": loader.made,
     }
 
 

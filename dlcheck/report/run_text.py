@@ -4,6 +4,8 @@ change.
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -11,10 +13,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dlcheck.diagnosis.model import Advice, LoaderDiagnosis, PricedFinding, WorkerUse
+from dlcheck.diagnosis.faults import FATAL
+from dlcheck.diagnosis.model import Advice, Culprit, LoaderDiagnosis, PricedFinding, WorkerUse
 from dlcheck.diagnosis.prediction import Prediction
 from dlcheck.diagnosis.units import amount, duration, share
 from dlcheck.report.model import Report
+from dlcheck.report.words import LABELS
 
 _BAR = 60
 _PLAIN_WIDTH = 110
@@ -28,70 +32,92 @@ _GOOD, _BAD = "bold green", "bold red"
 def print_report(report: Report, file: TextIO) -> None:
     """Print the report to ``file``, in colour where that is a terminal."""
     console = Console(file=file, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(file=file, highlight=False, markup=False, emoji=False, width=_PLAIN_WIDTH)
-    glyphs = "█▓▒░#" if "utf" in console.encoding.lower() else "#=+-."
+    if console.is_terminal:
+        _print(report, console, console.encoding)
+        return
+    text = io.StringIO()
+    _print(report, Console(file=text, highlight=False, markup=False, width=_PLAIN_WIDTH), console.encoding)
+    for line in text.getvalue().splitlines():
+        # Tables are filled up with blanks, which a file need not keep.
+        file.write(line.rstrip() + "\n")
+
+
+def _print(report: Report, console: Console, encoding: str) -> None:
+    glyphs, arrow = ("█▓▒░#", "→") if "utf" in encoding.lower() else ("#=+-.", "->")
     diagnosis = report.diagnosis
     console.print(_title(report))
     for loader in diagnosis.loaders:
         console.print()
-        console.print(_loader(report, loader, glyphs))
+        console.print(_loader(report, loader, glyphs, arrow, console.width))
     if diagnosis.incidents:
         console.print(Text("\nWhat went wrong", "bold"))
         for incident in diagnosis.incidents:
             at = duration(max(0, incident.t - diagnosis.begin_ns))
-            text = Text(f"  {incident.kind}", _BAD).append(f" after {at}: {incident.detail}", "default")
+            text = Text(incident.kind, _BAD).append(f" after {at}: {incident.detail}", "default")
             for site in incident.stack[-3:]:
-                text.append(f"\n      {report.shown(site.file)}:{site.line} in {site.function}", "dim")
-            console.print(text)
-    if diagnosis.findings:
-        console.print(_findings(report, diagnosis.findings))
-    for note in diagnosis.notes:
-        console.print(Text(f"note: {note}", "dim"))
+                text.append(f"\n    {report.shown(site.file)}:{site.line} in {site.function}", "dim")
+            console.print(Padding(text, (0, 0, 0, 2)))
+    for part in _findings(report, diagnosis.findings):
+        console.print(part)
+    notes = (*(note for loader in diagnosis.loaders for note in _loader_notes(loader)), *diagnosis.notes)
+    for number, note in enumerate(dict.fromkeys(notes)):
+        console.print(Text(f"{'' if number else chr(10)}note: {note}", "dim"))
     if report.recording:
         console.print(Text(f"\nRecording and report.json: {report.recording}", "dim"))
 
 
 def _title(report: Report) -> Text:
+    """What a reader wants to know first: whether data loading slows this training."""
     diagnosis = report.diagnosis
     status = "unknown" if diagnosis.exit_code is None else str(diagnosis.exit_code)
-    text = Text("dlcheck", "bold")
-    loaders = len(diagnosis.loaders)
-    return text.append(
-        f"  {duration(diagnosis.wall_s * 1e9)}, exit status {status}, "
-        f"{loaders} loader{'' if loaders == 1 else 's'}",
-        "dim",
-    )
+    text = Text("dlcheck  ", "bold")
+    blamed = [loader for loader in diagnosis.loaders if loader.verdict not in ("healthy", "unknown")]
+    wait_s = sum(loader.wait_s for loader in diagnosis.loaders)
+    if blamed and blamed[0].verdict in FATAL:
+        text.append("Data loading ended this run.", _BAD)
+    elif blamed:
+        wall_s = sum(loader.wall_s for loader in diagnosis.loaders)
+        loops = "loop" if len(diagnosis.loaders) == 1 else "loops"
+        text.append("Data loading can be improved.", _BAD)
+        text.append(f" The {loops} waited for data {duration(wait_s * 1e9)} of {duration(wall_s * 1e9)}.")
+    elif any(loader.verdict == "healthy" for loader in diagnosis.loaders):
+        text.append("Data loading does not slow this training.", _GOOD)
+    else:
+        text.append("Nothing is known of data loading.", "bold")
+    return text.append(f"  ({duration(diagnosis.wall_s * 1e9)} in all, exit status {status})", "dim")
 
 
-def _loader(report: Report, loader: LoaderDiagnosis, glyphs: str) -> Group:
+def _loader(report: Report, loader: LoaderDiagnosis, glyphs: str, arrow: str, width: int) -> Group:
     healthy = loader.verdict == "healthy"
-    parts: list[RenderableType] = [_headline(report, loader)]
-    verdict = Text("  ").append(loader.verdict, _GOOD if healthy else _BAD).append(f"  {loader.sentence}")
-    parts.append(verdict)
+    verdict = Text(loader.verdict, _GOOD if healthy else _BAD).append(f"  {loader.sentence}", "default")
+    parts: list[RenderableType] = [_headline(report, loader), _indented(verdict)]
     for name, sentence in loader.also:
-        parts.append(Text("  ").append(f"also {name}", "bold").append(f"  {sentence}", "dim"))
+        if sentence:
+            parts.append(_indented(Text(f"also {name}", "bold").append(f"  {sentence}", "dim")))
     if loader.wall_s:
-        parts.append(_bar(loader, glyphs))
+        parts.append(_bar(loader, glyphs, width))
     if loader.workers and not healthy:
-        parts.append(Padding(_workers(loader.workers), (0, 0, 0, 2)))
-    lines = _lines(report, loader)
-    if lines is not None and not healthy:
-        parts.append(lines)
-    parts.append(_advice(loader.advice))
-    parts += [Text(f"  note: {note}", "dim") for note in loader.notes]
+        parts.append(_indented(_workers(loader.workers)))
+    if not healthy and loader.culprits:
+        parts += _lines(report, loader, arrow)
+    if loader.advice:
+        parts += [Text("  What to change", "bold"), _indented(_advice(loader.advice))]
     return Group(*parts)
+
+
+def _indented(part: RenderableType) -> Padding:
+    return Padding(part, (0, 0, 0, 2))
 
 
 def _headline(report: Report, loader: LoaderDiagnosis) -> Text:
     settings = loader.settings
     workers = settings.get("num_workers")
-    facts = [loader.dataset or "dataset not known"]
-    facts.append(f"{workers} worker{'' if workers == 1 else 's'}" if workers is not None else "")
+    facts = [loader.dataset.rpartition(".")[2] or "dataset not known"]
+    facts.append("" if workers is None else f"{workers or 'no'} worker{'' if workers == 1 else 's'}")
     facts.append(f"batch size {settings['batch_size']}" if settings.get("batch_size") is not None else "")
     facts.append(f"{loader.batches} batches in {loader.epochs} epoch{'' if loader.epochs == 1 else 's'}")
-    if loader.rank is not None:
-        facts.append(f"rank {loader.rank}")
+    facts.append(f"made {loader.made} times" if loader.made > 1 else "")
+    facts.append(f"rank {loader.rank}" if loader.rank is not None else "")
     site = loader.created_at
     where = f"{report.shown(site.file)}:{site.line}" if site.file else "place not known"
     return (
@@ -101,37 +127,57 @@ def _headline(report: Report, loader: LoaderDiagnosis) -> Text:
     )
 
 
-def _bar(loader: LoaderDiagnosis, glyphs: str) -> Text:
-    """Where the loop's time went: its steps, and the causes of its waits, the largest first."""
+def _shares(loader: LoaderDiagnosis) -> list[tuple[str, float]]:
+    """The loop's steps and the causes of its waits, in seconds, the largest cause first. Where the loop loads
+    batches itself, by what it does for them.
+    """
+    causes = dict(loader.causes_s)
+    if not loader.settings.get("num_workers") and "main" in causes:
+        for name, seconds in loader.details_s.items():
+            cause, _, detail = name.partition(": ")
+            if cause == "main" and detail in LABELS:
+                causes[detail] = causes.get(detail, 0.0) + seconds
+                causes["main"] -= seconds
+    named = sorted(((name, s) for name, s in causes.items() if s > 0.0), key=lambda item: -item[1])
+    rest = sum(seconds for _, seconds in named[4:])
     step = max(0.0, loader.wall_s - loader.wait_s)
-    causes = sorted(loader.causes_s.items(), key=lambda item: -item[1])
-    parts = [("step", step, "green"), *((c, s, _COLOURS[i % 5]) for i, (c, s) in enumerate(causes[:4]))]
-    rest = sum(seconds for _, seconds in causes[4:])
-    if rest:
-        parts.append(("other", rest, "white"))
+    return [("step", step), *named[:4], *([("other", rest)] if rest > 0.0 else [])]
+
+
+def _bar(loader: LoaderDiagnosis, glyphs: str, width: int) -> Text:
+    """Where the loop's time went, and what each part of the bar is."""
     bar, legend = Text("  "), Text("  ")
-    done = filled = 0.0
-    for number, (name, seconds, colour) in enumerate(parts):
+    done, filled = 0.0, 0
+    left = width - 2
+    for number, (name, seconds) in enumerate(_shares(loader)):
         glyph = glyphs[number % len(glyphs)]
-        done += seconds / loader.wall_s
-        width = round(done * _BAR) - int(filled)
-        filled += width
-        bar.append(glyph * width, colour)
-        legend.append(f"{glyph} ", colour).append(f"{name} {share(seconds / loader.wall_s)}   ")
+        colour = {0: "green", 5: "white"}.get(number) or _COLOURS[number - 1]
+        part = seconds / loader.wall_s
+        done += part
+        columns = round(done * _BAR) - filled
+        filled += columns
+        bar.append(glyph * columns, colour)
+        label = f"{LABELS[name]} {share(part)}"
+        if len(label) + 2 > left:
+            legend.append("\n  ")
+            left = width - 2
+        left -= len(label) + 5
+        legend.append(f"{glyph} ", colour).append(label + "   ")
     bar.append(f"  {duration(loader.wall_s * 1e9)}", "dim")
+    legend.rstrip()
     return bar.append("\n").append(legend)
 
 
 def _workers(workers: tuple[WorkerUse, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("worker", "batches", "CPU", "busy", "loop waited", "RSS", "private"):
+    for heading in ("worker", "batches", "busy", "CPU", "loop waited", "memory", "own memory"):
         table.add_column(heading, justify="left" if heading == "worker" else "right")
     for use in workers[:_MOST_WORKERS]:
         table.add_row(
             str(use.worker),
             str(use.batches),
-            "?" if use.cpu_share is None else share(use.cpu_share),
             "?" if use.busy_share is None else share(use.busy_share),
+            "?" if use.cpu_share is None else share(use.cpu_share),
             duration(use.waited_s * 1e9),
             "?" if use.rss_bytes is None else amount(use.rss_bytes),
             "?" if use.private_bytes is None else amount(use.private_bytes),
@@ -141,50 +187,95 @@ def _workers(workers: tuple[WorkerUse, ...]) -> Table:
     return table
 
 
-def _lines(report: Report, loader: LoaderDiagnosis) -> Text | None:
-    if not loader.culprits:
-        return None
-    text = Text("  Hottest lines", "bold")
-    for culprit in loader.culprits[:_MOST_LINES]:
-        where = f"{report.shown(culprit.site.file)}:{culprit.site.line}"
-        measured = (
-            f"{share(culprit.share):>6} of {culprit.stage}" if culprit.samples else f"  {culprit.stage}"
-        )
-        text.append(f"\n  {measured}  ").append(where, "cyan").append(f"  {culprit.site.function}", "default")
-        if culprit.calls:
-            text.append(f" -> {culprit.calls}", "dim")
-        if culprit.finding is not None:
-            text.append(f"  {culprit.finding.rule} {culprit.finding.name}", "bold yellow")
+def _lines(report: Report, loader: LoaderDiagnosis, arrow: str) -> Iterator[RenderableType]:
+    sampled = [culprit for culprit in loader.culprits if culprit.samples]
+    if sampled:
+        yield Text("  Lines that the loop waited for", "bold").append("  in shares of its time", "dim")
+    else:
+        yield Text("  Where batches are made", "bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for culprit in (sampled or loader.culprits)[:_MOST_LINES]:
+        table.add_row(*_line(report, loader, culprit, arrow))
+    yield _indented(table)
     for index, seconds in loader.slow_samples[:1] if loader.verdict == "straggler" else ():
-        text.append(f"\n  slowest sample: index {index}, {duration(seconds * 1e9)}")
-    return text
+        which = "" if index is None else f": index {index}"
+        yield Text(f"  slowest sample{which}, {duration(seconds * 1e9)}")
 
 
-def _advice(advices: tuple[Advice, ...]) -> Text:
-    text = Text("  What to change", "bold")
+def _line(report: Report, loader: LoaderDiagnosis, culprit: Culprit, arrow: str) -> tuple[Text, Text, Text]:
+    part = culprit.wait_s / loader.wall_s if loader.wall_s else 0.0
+    function = Text(culprit.site.function)
+    if culprit.calls:
+        function.append(f" {arrow} {culprit.calls}", "dim")
+    if culprit.stage != "fetch":
+        function.append(f" ({culprit.stage})", "dim")
+    if culprit.finding is not None:
+        function.append(f"  {culprit.finding.rule} {culprit.finding.name}", "bold yellow")
+    where = Text(f"{report.shown(culprit.site.file)}:{culprit.site.line}", "cyan")
+    return Text(share(part) if culprit.samples else ""), where, function
+
+
+def _advice(advices: tuple[Advice, ...]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
+    table.add_column(justify="right", style="bold")
+    table.add_column(overflow="fold")
     for number, advice in enumerate(advices, 1):
-        text.append(f"\n  {number}. ", "bold").append(advice.text, "default")
+        text = Text(advice.text)
         if advice.prediction is not None:
-            text.append(f"  {_gain(advice.prediction)}", "bold green")
+            text.append(f" {_gain(advice.prediction)}", "bold green")
             if "times_faster" in advice.change:
-                text.append(f", were it {advice.change['times_faster']} times as fast", "dim")
-    return text if advices else Text("")
+                text.append(f" if it took {_fraction(advice.change['times_faster'])} of its time", "dim")
+        table.add_row(f"{number}." if len(advices) > 1 else "", text)
+    return table
 
 
 def _gain(prediction: Prediction) -> str:
-    return f"predicted {prediction.speedup:.2f}x ({prediction.low:.2f} to {prediction.high:.2f})"
+    return (
+        f"Predicted: {prediction.speedup:.2f} times as fast ({prediction.low:.2f} to {prediction.high:.2f})"
+    )
 
 
-def _findings(report: Report, findings: tuple[PricedFinding, ...]) -> Text:
-    text = Text("\nFindings in the code, with what they cost in this run", "bold")
-    for priced in findings[:_MOST_FINDINGS]:
-        finding = priced.finding
-        cost = "not priced" if priced.cost_s is None else duration(priced.cost_s * 1e9)
-        if priced.cost_s is not None and priced.cost_share is not None:
-            cost += f" ({share(priced.cost_share)})"
-        text.append(f"\n  {cost:>16}  ", "bold" if priced.cost_s else "dim")
-        text.append(f"{report.shown(finding.place.file)}:{finding.place.line} ", "cyan")
-        text.append(f"{finding.rule} ", "bold yellow").append(finding.message, "default")
+def _fraction(times: int) -> str:
+    return "half" if times == 2 else f"1/{times}"
+
+
+def _findings(report: Report, findings: Sequence[PricedFinding]) -> Iterator[RenderableType]:
+    """What static checks found: first what was measured to cost time, then the rest."""
+    costly = [priced for priced in findings if priced.cost_s]
+    rest = [priced for priced in findings if not priced.cost_s]
+    shown = _MOST_FINDINGS
+    for heading, group in (
+        ("Findings in the code, with the waiting that they cost", costly),
+        ("More findings in the code" if costly else "Findings in the code", rest),
+    ):
+        if not group or shown <= 0:
+            continue
+        yield Text(f"\n{heading}", "bold")
+        table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+        if group is costly:
+            table.add_column(justify="right", style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+        for priced in group[:shown]:
+            table.add_row(*_finding(report, priced))
+        yield _indented(table)
+        shown -= len(group)
     if len(findings) > _MOST_FINDINGS:
-        text.append(f"\n  and {len(findings) - _MOST_FINDINGS} more in report.json", "dim")
-    return text
+        yield Text(f"  and {len(findings) - _MOST_FINDINGS} more in report.json", "dim")
+
+
+def _finding(report: Report, priced: PricedFinding) -> Iterator[Text]:
+    finding = priced.finding
+    if priced.cost_s:
+        cost = Text(duration(priced.cost_s * 1e9))
+        if priced.cost_share is not None:
+            cost.append(f" ({share(priced.cost_share)})", "not bold")
+        yield cost
+    text = Text(f"{report.shown(finding.place.file)}:{finding.place.line} ", "cyan")
+    yield text.append(f"{finding.rule} ", "bold yellow").append(finding.message, "default")
+
+
+def _loader_notes(loader: LoaderDiagnosis) -> tuple[str, ...]:
+    return loader.notes if loader.verdict != "healthy" else ()

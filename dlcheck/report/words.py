@@ -24,3 +24,21 @@ WAIT_KINDS = {
     "shutdown": "The loop waited for the workers to be shut down.",
 }
 """Waits that are not for a batch."""
+
+LABELS = {
+    "step": "training step",
+    "startup": "starting workers",
+    "queued": "queued in a worker",
+    "dispatch": "sampler",
+    "fetch-cpu": "dataset: computing",
+    "fetch-io": "dataset: blocked",
+    "cpu-wait": "no core free",
+    "collate": "collate",
+    "transfer": "worker to loop",
+    "pin-memory": "pin memory",
+    "reorder": "behind a slow batch",
+    "main": "training process",
+    "unknown": "not known",
+    "other": "other",
+}
+"""Parts of a loop's time, as short labels: its steps, and its waits by cause."""

@@ -53,7 +53,7 @@ def test_a_loop_that_hardly_waits_is_healthy_and_left_alone() -> None:
     found = diagnosis(one_loader(steady(100, 10, 20, workers=2), 2))
     assert (found.verdict, also(found)) == ("healthy", [])
     assert [advice.change for advice in found.advice] == [{}]
-    assert "alone" in found.advice[0].text
+    assert "Nothing" in found.advice[0].text
 
 
 def test_a_slow_first_batch_is_no_fault() -> None:
@@ -132,9 +132,7 @@ def contended(workers: int, others: float) -> LoaderDiagnosis:
 
 def test_more_workers_than_cores_is_oversubscribed_and_load_by_others_is_not() -> None:
     assert contended(6, 0.0).verdict == "oversubscribed"
-    crowded = contended(1, 1.8)
-    assert crowded.verdict == "fetch-cpu"
-    assert any("Other programs" in note for note in crowded.notes)
+    assert contended(1, 1.8).verdict == "fetch-cpu"
 
 
 def test_waits_for_cores_that_others_have_are_not_the_loaders_fault() -> None:

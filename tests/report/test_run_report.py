@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "diagnosis"))
 from building import batch, cost, epoch, iterator, loader, ns, steady, timeline
 
 from dlcheck.diagnosis.diagnose import diagnose
-from dlcheck.diagnosis.timeline import Incident, Site, StackSample
+from dlcheck.diagnosis.timeline import Incident, LoaderLife, Site, StackSample
 from dlcheck.lint.finding import Finding, Place
 from dlcheck.report.model import Report, read_findings, write_findings
 from dlcheck.report.run_json import render_json, report_json
@@ -113,11 +113,62 @@ def test_text_says_the_verdict_the_line_and_the_change() -> None:
     text = file.getvalue()
     assert "\x1b" not in text
     assert "train.py:10" in text and "fetch-io" in text and "data.py:12" in text
-    assert "Set num_workers=" in text and "predicted" in text
+    assert "Set num_workers=" in text and "Predicted" in text
     assert "worker-killed" in text and "after 500 ms" in text
     # Words of the program are shown as they are, and not taken for markup.
     assert "[bold]opened[/bold] again" in text and "[red]val.py:3" in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def text_of(*loaders: LoaderLife, **more: Any) -> str:
+    run = timeline(*loaders, **more)
+    file = io.StringIO()
+    print_report(Report(diagnose(run), run, ""), file)
+    return file.getvalue()
+
+
+def test_the_first_line_says_whether_loading_is_to_blame() -> None:
+    quick = loader([iterator([steady(100, 5, 20)], 1)])
+    slow = loader([iterator([steady(100, 50, 10)], 1)])
+    dead = Incident("worker-killed", ns(100), 110, "worker 0 was killed")
+    first_lines = [
+        text.splitlines()[0]
+        for text in (text_of(quick), text_of(slow), text_of(slow, incidents=(dead,)), text_of())
+    ]
+    assert "does not slow this training" in first_lines[0]
+    assert "can be improved" in first_lines[1] and "waited for data" in first_lines[1]
+    assert "ended this run" in first_lines[2]
+    assert "Nothing is known" in first_lines[3]
+
+
+def test_a_healthy_loader_takes_few_lines() -> None:
+    text = text_of(loader([iterator([steady(100, 5, 20)], 1)]))
+    assert "Nothing: a faster loader would not make the run faster." in text
+    assert "worker  batches" not in text and "Lines" not in text
+
+
+def test_the_bar_says_what_the_loop_does_when_it_loads_itself() -> None:
+    inline = [
+        batch(i, None, asked=100 * i, got=100 * i + 60, fetch=(100 * i, 100 * i + 60), clocks=cost(60, 45))
+        for i in range(30)
+    ]
+    text = text_of(loader([iterator([epoch(inline, end=3000)])]))
+    assert "training step 40 %" in text and "dataset: computing 45 %" in text
+    assert "dataset: blocked 15 %" in text and "training process" not in text
+
+
+def test_no_line_ends_in_blanks_and_each_share_is_of_the_loop() -> None:
+    text = text_of(
+        loader([iterator([steady(100, 50, 10)], 1)]),
+        stacks=tuple(
+            StackSample(
+                ns(1001) + n * 10**6, 110, "MainThread", True, (Site("/project/data.py", 9, "read"),), 10**6
+            )
+            for n in range(30)
+        ),
+    )
+    assert all(line == line.rstrip() for line in text.splitlines())
+    assert any(line.split()[1:4] == ["%", "data.py:9", "read"] for line in text.splitlines())
 
 
 def test_text_is_plain_where_the_terminal_knows_ascii_only() -> None:
