@@ -32,6 +32,8 @@ _WAITS = frozenset({"join", "result", "shutdown"})
 
 
 def check(program: Program) -> Iterator[Report]:
+    if not program.loaders:
+        return
     starts = thread_starts(program)
     in_threads = {scope for start in starts for scope in start.runs}
     consumers: dict[Loader, list[tuple[ThreadStart, Use]]] = {}

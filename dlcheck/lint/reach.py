@@ -83,13 +83,17 @@ def _importers(given: set[str], everything: Iterable[str], summary: Callable[[st
 
 
 def _imported(names: Iterable[str], everything: Iterable[str], summary: Callable[[str], Summary]) -> set[str]:
-    """The files and all that they import, directly or through others."""
+    """The files and what they import loaders by, directly or through others."""
+    giving = [name for name in everything if summary(name).gives]
+    wanted = {text for name in giving for text in summary(name).names} | {_stem(name) for name in giving} | {"*"}
     finder = Project(everything, _no_facts)
     found = set(names)
     waiting = sorted(found)
     while waiting:
         name = waiting.pop()
         for module, bound in summary(name).imports:
+            if bound and wanted.isdisjoint(bound):
+                continue
             new = [target for target in finder.targets(module, bound, name) if target not in found]
             found.update(new)
             waiting += new

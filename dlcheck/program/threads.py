@@ -41,13 +41,21 @@ class ThreadStart:
 
 def thread_starts(program: Program) -> list[ThreadStart]:
     """Every place of the program that starts threads with a function that is known."""
-    out = []
-    for scope in program.scopes():
-        for site in scope.calls:
-            start = _start(program, site)
-            if start is not None:
-                out.append(start)
-    return out
+    names = {"Thread", "Timer", "start_new_thread", *_ONCE, *_MANY, *_thread_classes(program)}
+    sites = [site for name in sorted(names) for site in program.evaluator.callers.named(name)]
+    sites.sort(key=lambda site: (site.scope.module.path, site.at))
+    started = (_start(program, site) for site in sites)
+    return [start for start in started if start is not None]
+
+
+def _thread_classes(program: Program) -> set[str]:
+    """The names of the project's classes that derive from ``Thread``."""
+    return {
+        scope.name
+        for module in program.modules
+        for scope in module.scope.descend()
+        if scope.kind == "class" and scope.node.bases and program.evaluator.is_a(scope, _THREADS)
+    }
 
 
 def _start(program: Program, site: CallSite) -> ThreadStart | None:
