@@ -1,25 +1,27 @@
-"""Code that runs in workers uses a library with a thread pool of its own, and nothing limits it.
+"""Code that runs in workers uses a thread for every core of the machine, and nothing limits it.
 
-OpenCV splits each call among as many threads as there are cores, in every worker: with 8 workers on 8 cores, 64 threads fight
-for 8 cores, and each call takes longer than with one. torch itself sets one thread per worker, for its own operations only.
-Source: `torch/utils/data/_utils/worker.py` (`torch.set_num_threads(1)`); OpenCV documentation, *setNumThreads*; albumentations
-issue 1825.
+OpenCV splits a call among as many threads as there are cores, and does so in every worker: 8 workers on 8 cores have 64
+threads for 8 cores. The workers keep the cores busy by themselves, so that the threads only add the work of sharing it
+out. torch gives each worker one thread, for its own operations only. Source: `torch/utils/data/_utils/worker.py`
+(`torch.set_num_threads(1)`); OpenCV documentation, *setNumThreads*; albumentations issue 1825.
 
-**Found:** OpenCV processing calls, `numexpr`, or a `ThreadPool` that is made for each item, in the item path of a loader with
-workers, where the project never limits threads; `torch.set_num_threads(n)` with `n > 1` in a worker.
+**Found:** OpenCV processing calls, `numexpr`, or a pool with as many threads as cores that is made for each item, in code that
+runs in the workers of a loader, where the project never limits threads; `torch.set_num_threads(n)` with `n > 1` in a worker.
 
-**Left alone:** `cv2.imread`, `cv2.imdecode` and other input and output; projects that call `cv2.setNumThreads`, or set
-`OMP_NUM_THREADS` or `OPENCV_FOR_THREADS_NUM`; loaders without workers.
+**Left alone:** `cv2.imread`, `cv2.imdecode` and other input and output; pools with a number of threads; projects that call
+`cv2.setNumThreads`, or set `OMP_NUM_THREADS` or `OPENCV_FOR_THREADS_NUM`; loaders that are not known to have workers.
 
-**Cure:** `cv2.setNumThreads(0)` where the dataset is defined, or in `worker_init_fn`. **Versions:** all.
+**Cure:** `cv2.setNumThreads(0)` where the dataset is defined, or in `worker_init_fn`. It is a hint: how much it gives depends
+on the cores and on how large the images are, and `dlcheck run` measures it. **Versions:** all.
 """
 
 from collections.abc import Iterator
 
 from dlcheck.facts.model import Const
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program import names
 from dlcheck.program.in_workers import worker_calls
-from dlcheck.program.items import short
+from dlcheck.program.items import argument, made_by, short
 from dlcheck.program.paths import PathCall
 from dlcheck.program.program import Program
 from dlcheck.program.values import Known
@@ -35,7 +37,7 @@ _PARALLEL = frozenset(
     )
 )  # fmt: skip
 _POOLS = frozenset({"multiprocessing.pool.ThreadPool", "concurrent.futures.ThreadPoolExecutor"})
-_LIMITS = ("setNumThreads", "set_num_threads", "threadpool_limits", "setUseOptimized")
+_LIMITS = ("setNumThreads", "set_num_threads", "threadpool_limits")
 _VARIABLES = ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 
 
@@ -55,9 +57,8 @@ def check(program: Program) -> Iterator[Report]:
         yield Report(
             call.step.scope,
             call.call.at,
-            f"`{short(name)}` runs on a thread for every core, in each worker, so that threads fight for cores: "
-            + _cure(library),
-            help=f"{_cure(library)}, in `worker_init_fn` or where the dataset is defined",
+            f"`{short(name)}` {_FAULTS[library]}, so that there are many more threads than cores: {_CURES[library]}",
+            help=_CURES[library],
             also=((way.loaders[0].scope, way.loaders[0].at),),
         )
 
@@ -69,7 +70,7 @@ def _threaded(program: Program, call: PathCall) -> tuple[str, str]:
             return name, "cv2"
         if name.startswith("numexpr.evaluate"):
             return name, "numexpr"
-        if name in _POOLS and not call.lazy:
+        if name in _POOLS and not call.lazy and _one_per_core(program, call):
             return name, "threads"
         if name == "torch.set_num_threads" and call.call.args:
             counts = program.values(call.call.args[0], call.step.scope)
@@ -80,13 +81,27 @@ def _threaded(program: Program, call: PathCall) -> tuple[str, str]:
     return "", ""
 
 
-def _cure(library: str) -> str:
-    return {
-        "cv2": "call `cv2.setNumThreads(0)`",
-        "numexpr": "call `numexpr.set_num_threads(1)`",
-        "threads": "make the pool once per worker, with few threads",
-        "torch": "leave the one thread that torch gives each worker",
-    }[library]
+def _one_per_core(program: Program, call: PathCall) -> bool:
+    """A pool of threads that is given no number, or that of the cores."""
+    size = argument(call.call, 0, "processes", "max_workers")
+    if size is None:
+        return True
+    made = made_by(program.values(size, call.step.scope))
+    return any(name in names.CPU_COUNTS for name in made)
+
+
+_FAULTS = {
+    "cv2": "runs on a thread for every core, in each worker",
+    "numexpr": "runs on a thread for every core, in each worker",
+    "threads": "makes a thread for every core, for each item and in each worker",
+    "torch": "gives each worker more than the one thread that torch gives it",
+}
+_CURES = {
+    "cv2": "call `cv2.setNumThreads(0)` in `worker_init_fn`, or where the dataset is defined",
+    "numexpr": "call `numexpr.set_num_threads(1)` in `worker_init_fn`, or where the dataset is defined",
+    "threads": "make the pool once per worker, with few threads",
+    "torch": "leave it at that, and use more workers",
+}
 
 
 def _limits_threads(program: Program) -> bool:
@@ -159,7 +174,7 @@ RULE = Rule(
 
         class Clips(Dataset):
             def __getitem__(self, index):
-                with ThreadPool(8) as pool:  # <- DLC306
+                with ThreadPool() as pool:  # <- DLC306
                     return pool.map(str, range(index))
 
         loader = DataLoader(Clips(), num_workers=2)
@@ -210,6 +225,17 @@ RULE = Rule(
                 return cv2.cvtColor(cv2.imread(str(index)), cv2.COLOR_BGR2RGB)
 
         loader = DataLoader(Images(), batch_size=8, num_workers=4)
+        """,
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        from torch.utils.data import DataLoader, Dataset
+
+        class Clips(Dataset):
+            def __getitem__(self, index):
+                with ThreadPoolExecutor(max_workers=4) as pool:
+                    return list(pool.map(open, [str(index)]))
+
+        loader = DataLoader(Clips(), num_workers=2)
         """,
     ),
 )
