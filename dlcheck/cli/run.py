@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import re
 import resource
-import shutil
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dlcheck.cli.command import USAGE, UsageError, add_target, command_of, overrides_of, recording_directory
 
 if TYPE_CHECKING:
     from dlcheck.report.conditions import Condition
@@ -25,18 +24,17 @@ the report follows on standard error when it has ended.
   dlcheck run train.py --lr 0.1
   dlcheck run -m package.train --lr 0.1
   dlcheck run -- torchrun --nproc-per-node 2 train.py
+  dlcheck run --set num_workers=4 --loader train.py:40 train.py
 """
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command's options. Everything after the script, the module or ``--`` belongs to the user's
-    command.
-    """
+    """Add the command's options."""
     parser = commands.add_parser(
         "run",
         help="run a training script and say why its loop waits for data",
         description=_DESCRIPTION,
-        usage="dlcheck run [options] (SCRIPT ARGS... | -m MODULE ARGS... | -- COMMAND ARGS...)",
+        usage=f"dlcheck run [options] {USAGE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -60,13 +58,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--no-check", action="store_true", help="do not check the source code of the run")
     parser.add_argument("--no-stacks", action="store_true", help="do not sample stacks: no lines are named")
     parser.add_argument(
-        "-m",
-        dest="module",
-        nargs=argparse.REMAINDER,
-        metavar="MODULE ARGS",
-        help="run a module, as python -m does",
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE,...",
+        help="make every loader with these arguments instead of its own, such as num_workers=4,in_order=False",
     )
-    parser.add_argument("target", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.add_argument("--loader", metavar="FILE:LINE", help="change only the loader that is made there")
+    add_target(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -82,11 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
         return _fail(str(error))
     try:
         if arguments.html is not None and not Path(arguments.html).absolute().parent.is_dir():
-            raise _UsageError(f"--html: there is no folder {Path(arguments.html).absolute().parent}")
-        command = _command(arguments.module, arguments.target)
-        recording = _recording_directory(arguments.output, arguments.module or arguments.target)
-        result = launch.run(command, recording, sample_stacks=not arguments.no_stacks)
-    except _UsageError as error:
+            raise UsageError(f"--html: there is no folder {Path(arguments.html).absolute().parent}")
+        overrides = overrides_of(arguments.set, arguments.loader)
+        command = command_of(arguments.module, arguments.target)
+        recording = recording_directory(arguments.output, arguments.module or arguments.target)
+        result = launch.run(command, recording, sample_stacks=not arguments.no_stacks, overrides=overrides)
+    except UsageError as error:
         return _fail(str(error))
     except FileExistsError as error:
         return _fail(f"{error}; give another --output")
@@ -103,55 +103,6 @@ def run(arguments: argparse.Namespace) -> int:
             f"dlcheck: no report: {type(error).__name__}: {error} (recording: {recording})", file=sys.stderr
         )
     return _pass_on(result.exit_code or failed)
-
-
-class _UsageError(Exception):
-    """What the user must put right, in one line."""
-
-
-def _command(module: list[str] | None, target: list[str]) -> list[str]:
-    from dlcheck.probe.launch import python_command
-
-    if module is not None:
-        if not module:
-            raise _UsageError("-m needs the name of a module")
-        return python_command(["-m", *module])
-    if target[:1] == ["--"]:
-        if len(target) < 2:
-            raise _UsageError("there is no command after --")
-        if shutil.which(target[1]) is None:
-            raise _UsageError(f"no such command: {target[1]}")
-        return target[1:]
-    if not target:
-        raise _UsageError("give a script, -m MODULE, or -- and a command; see 'dlcheck run --help'")
-    script = Path(target[0])
-    # A directory or archive with a __main__.py is run by python too.
-    if script.is_file() or (script / "__main__.py").is_file():
-        return python_command(target)
-    if not script.exists() and script.suffix != ".py" and shutil.which(target[0]) is not None:
-        return target
-    raise _UsageError(f"no such script: {script}")
-
-
-def _recording_directory(output: str | None, target: list[str]) -> Path:
-    if output is not None:
-        path = Path(output)
-        if path.exists() and not path.is_dir():
-            raise _UsageError(f"--output is a file: {path}")
-        return path.absolute()
-    words = [word for word in target if not word.startswith("-")]
-    name = re.sub(r"[^\w.-]+", "-", Path(words[0] if words else "run").stem)[:40]
-    base = Path.cwd() / ".dlcheck"
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    base.mkdir(exist_ok=True)
-    if not (base / ".gitignore").exists():
-        (base / ".gitignore").write_text("*\n", encoding="utf-8")
-    for number in range(1, 1000):
-        path = base / "runs" / (f"{stamp}-{name}" if number == 1 else f"{stamp}-{name}-{number}")
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return path
-    raise _UsageError(f"no free folder in {base / 'runs'}; give --output")
 
 
 def _report(recording: Path, arguments: argparse.Namespace, conditions: list[Condition]) -> int:

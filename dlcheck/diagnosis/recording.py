@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ def load(path: Path) -> Timeline:
     for log in logs:
         for line in log.said("trouble"):
             notes.append(f"the probe failed in process {log.pid} ({line.get('hook')}): {line.get('error')}")
+    notes += _overridden(manifest, logs)
     begin, end = _span(manifest, logs)
     loaders = load_loaders(logs, notes)
     stacks = load_stacks(path, loaders, notes)
@@ -47,6 +49,25 @@ def load(path: Path) -> Timeline:
         notes=tuple(dict.fromkeys(notes)),
         overhead=dict(manifest.get("overhead") or {}),
     )
+
+
+def _overridden(manifest: dict[str, Any], logs: list[ProcessLog]) -> Iterator[str]:
+    """What ``dlcheck run --set`` changed, and what it could not."""
+    asked = manifest.get("overrides")
+    if not asked:
+        return
+    made = [line for log in logs for line in log.said("override")]
+    for line in made:
+        file, number, _ = line["site"]
+        where = f"{Path(file).name}:{number}"
+        for name, (before, value) in line["changes"].items():
+            yield f"--set: {name}={value!r} instead of {before!r} at {where}"
+        for name, reason in line["left_out"].items():
+            yield f"--set: {name} was left as it is at {where}: {reason}"
+    if not made:
+        place = asked.get("loader")
+        where = f" at {place[0]}:{place[1]}" if place else ""
+        yield f"--set changed nothing: no DataLoader was made{where}"
 
 
 def _span(manifest: dict[str, Any], logs: list[ProcessLog]) -> tuple[int, int]:

@@ -59,10 +59,10 @@ class _Known:
     has written its description.
     """
 
-    def __init__(self, loader: Any, number: int, sites: list[_Site]) -> None:
+    def __init__(self, loader: Any, number: int, made_at: list[_Site]) -> None:
         self.reference = weakref.ref(loader)
         self.number = number
-        self.site, *self.via = sites
+        self.site, *self.via = made_at
         self.described_by = 0
 
 
@@ -73,7 +73,7 @@ _numbers = iter(range(1, 1 << 32))
 def created(loader: Any) -> None:
     """Remember where ``loader`` is created: the innermost frame that is not a framework's."""
     if _find(loader) is None:
-        _known[id(loader)] = _Known(loader, next(_numbers), _sites())
+        _known[id(loader)] = _Known(loader, next(_numbers), sites())
         if len(_known) % 1024 == 0:
             for key in [key for key, known in _known.items() if known.reference() is None]:
                 del _known[key]
@@ -112,21 +112,21 @@ def _find(loader: Any) -> _Known | None:
     return known if known is not None and known.reference() is loader else None
 
 
-def _sites() -> list[_Site]:
+def sites() -> list[_Site]:
     """The line at which a loader is created, and those that led there, the nearest first."""
     frame: FrameType | None = sys._getframe(1)
-    sites: list[_Site] = []
+    found: list[_Site] = []
     constructors: list[_Site] = []
     for _ in range(_MOST_FRAMES):
-        if frame is None or len(sites) > _MOST_CALLERS:
+        if frame is None or len(found) > _MOST_CALLERS:
             break
         package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         if package not in _FRAMEWORKS:
             site = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
             # A subclass' own constructor is not where the loader is wanted.
-            (sites if sites or site[2] != "__init__" else constructors).append(site)
+            (found if found or site[2] != "__init__" else constructors).append(site)
         frame = frame.f_back
-    return sites or constructors or [("", 0, "")]
+    return found or constructors or [("", 0, "")]
 
 
 def _settings(loader: Any, iterator: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlcheck.probe import consumer, describe, fallback, journal, pinning
+from dlcheck.probe import consumer, describe, fallback, journal, override, pinning
 from dlcheck.probe.neutral import unseen
 from dlcheck.probe.stages import timed_create_fetcher
 from dlcheck.probe.worker import timed_worker_loop
@@ -47,6 +47,7 @@ def install(module: Any, recording: str) -> None:
             "pin": lambda: pinning.patch(module._utils.pin_memory),
             "start": lambda: consumer.patch_process_start(multiprocessing.process.BaseProcess),
             "created": lambda: _patch_created(module.DataLoader),
+            "override": lambda: override.patch(module.DataLoader),
         }
     else:
         steps = {
@@ -56,6 +57,7 @@ def install(module: Any, recording: str) -> None:
             "stateful multi": lambda: consumer.patch_multiprocess(
                 module._StatefulMultiProcessingDataLoaderIter
             ),
+            "stateful override": lambda: override.patch(module.StatefulDataLoader),
             "stateful worker_loop": lambda: _patch_worker_loop(
                 module, sys.modules[module._worker_loop.__module__]
             ),

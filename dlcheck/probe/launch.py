@@ -14,6 +14,7 @@ from typing import Any
 
 from dlcheck.probe.environment import describe_environment
 from dlcheck.probe.monitor import Monitor
+from dlcheck.probe.override import ENV_SET
 from dlcheck.probe.recording import ENV_RECORDING, VERSION
 from dlcheck.probe.signals import forwarding
 
@@ -38,13 +39,19 @@ def python_command(argv: list[str]) -> list[str]:
     return [sys.executable, *argv]
 
 
-def run(command: list[str], recording: Path, *, sample_stacks: bool = True) -> RunResult:
+def run(
+    command: list[str],
+    recording: Path,
+    *,
+    sample_stacks: bool = True,
+    overrides: dict[str, Any] | None = None,
+) -> RunResult:
     """Run ``command`` as a child process under the probe, and return when it has ended.
 
     Standard streams, terminal, working directory and process group are the command's own. Signals are treated
     as ``dlcheck.probe.signals.forwarding`` says. ``recording`` is made if need be. Raises OSError when the
     command cannot be started, as ``subprocess.Popen`` does, and FileExistsError when the directory holds a
-    recording already.
+    recording already. ``overrides``: arguments of loaders to change, see ``dlcheck.probe.override``.
     """
     recording = recording.absolute()
     if (recording / "recording.json").exists():
@@ -58,10 +65,11 @@ def run(command: list[str], recording: Path, *, sample_stacks: bool = True) -> R
         "begin": time.monotonic_ns(),
         "begin_wall_s": time.time(),
         "environment": describe_environment(),
+        "overrides": overrides,
     }
     _write(recording, manifest)
     with forwarding() as (in_child, watch):
-        child = subprocess.Popen(command, env=_child_environment(recording), preexec_fn=in_child)
+        child = subprocess.Popen(command, env=_child_environment(recording, overrides), preexec_fn=in_child)
         watch(child.pid)
         monitor = Monitor(recording, child.pid, sample_stacks)
         monitor.start()
@@ -88,11 +96,14 @@ def _notes(recording: Path, notes: list[str]) -> list[str]:
     return notes
 
 
-def _child_environment(recording: Path) -> dict[str, str]:
+def _child_environment(recording: Path, overrides: dict[str, Any] | None) -> dict[str, str]:
     environment = dict(os.environ)
     path = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = str(INJECT) if not path else os.pathsep.join((str(INJECT), path))
     environment[ENV_RECORDING] = str(recording)
+    environment.pop(ENV_SET, None)
+    if overrides is not None:
+        environment[ENV_SET] = json.dumps(overrides)
     return environment
 
 
