@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dlcheck.diagnosis.model import Diagnosis
 from dlcheck.diagnosis.timeline import Timeline
@@ -47,16 +48,24 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
 def read_findings(path: Path) -> tuple[Finding, ...]:
     """The findings that ``write_findings`` kept. Raises OSError, or ValueError where the file is damaged."""
     try:
-        return tuple(
-            Finding(
-                **{
-                    **entry,
-                    "place": Place(**entry["place"]),
-                    "scope": tuple(entry["scope"]),
-                    "also": tuple(Place(**place) for place in entry["also"]),
-                }
-            )
-            for entry in json.loads(path.read_text(encoding="utf-8"))
-        )
+        return tuple(map(_finding, json.loads(path.read_text(encoding="utf-8"))))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path.name} holds no findings: {error}") from error
+
+
+def _finding(entry: dict[str, Any]) -> Finding:
+    texts = {name: entry[name] for name in ("rule", "name", "message", "severity", "confidence", "help")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise TypeError("a text is none")
+    first, last = map(int, entry["scope"])
+    return Finding(
+        **texts,
+        place=_place(entry["place"]),
+        scope=(first, last),
+        also=tuple(map(_place, entry["also"])),
+    )
+
+
+def _place(entry: dict[str, Any]) -> Place:
+    numbers = {name: int(entry[name]) for name in ("line", "column", "end_line", "end_column")}
+    return Place(file=str(entry["file"]), **numbers)
