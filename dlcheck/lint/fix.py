@@ -134,7 +134,10 @@ Edit: TypeAlias = (
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """Edits of one file that belong together. ``safe``: the program does the same as before, only faster."""
+    """Edits of one file that belong together.
+
+    ``safe``: it may be applied without a look, since the program does the same as before, or what it was plainly meant to.
+    """
 
     title: str
     edits: tuple[Edit, ...]
