@@ -110,8 +110,9 @@ def cases(options: argparse.Namespace, folder: Path) -> list[Case]:
         for peer in options.peer:
             name, _, command = peer.partition("=")
             made.append(Case(f"{name}, {target}", [*shlex.split(command), str(path)]))
-    if options.changed is not None and "tree" in targets:
-        path = targets["tree"] / "copy0" / options.changed
+    if options.changed is not None and options.tree is not None:
+        shutil.copytree(options.tree, folder / "changed", ignore=shutil.ignore_patterns(".git"))
+        path = folder / "changed" / options.changed
         made.append(Case("dlcheck check, changed file, warm", [*check, str(path)], path))
     return made
 
