@@ -198,5 +198,24 @@ RULE = Rule(
 
         loader = DataLoader(Images([], "cpu"), num_workers=4)
         """,
+        """
+        import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Single(Dataset):
+            def __getitem__(self, index):
+                return torch.zeros(index).cuda()
+
+        class Many(Dataset):
+            def __getitem__(self, index):
+                return torch.zeros(index)
+
+        def loader(dataset, num_workers=4):
+            options = {"dataset": dataset, "num_workers": num_workers}
+            return DataLoader(batch_size=2, **options)
+
+        def main():
+            return loader(Many()), loader(Single(), num_workers=0)
+        """,
     ),
 )

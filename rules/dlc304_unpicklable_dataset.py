@@ -21,6 +21,7 @@ from dlcheck.facts.model import At
 from dlcheck.lint.name_lambda import name_lambda
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
+from dlcheck.program.pairing import workers_over
 from dlcheck.program.pickling import Unpicklable, unpicklable, unpicklable_in
 from dlcheck.program.program import Program
 from dlcheck.program.project import Module
@@ -81,9 +82,14 @@ def _held(program: Program, loader: Loader) -> Iterator[tuple[str, Unpicklable]]
             for found in unpicklable(program.evaluator, expr, scope):
                 yield role, found
     for dataset in loader.datasets:
-        if isinstance(dataset, Made | SelfOf):
+        if isinstance(dataset, Made | SelfOf) and workers_over(loader, _class_of(dataset)) != "none":
             for found in unpicklable_in(program.evaluator, dataset, loader.scope, loader.at):
                 yield "transform_item", found
+
+
+def _class_of(dataset: Made | SelfOf) -> tuple[Scope, ...]:
+    cls = dataset.what if isinstance(dataset, Made) else dataset.scope
+    return (cls,) if isinstance(cls, Scope) else ()
 
 
 RULE = Rule(

@@ -37,7 +37,7 @@ def worker_paths(program: Program) -> Iterator[WorkerPath]:
     """Everything that may run in a worker. What is only used by loaders without workers is not among it."""
     for dataset in program.datasets:
         if dataset.workers != "none":
-            yield WorkerPath(dataset.item_path, "item", _with_workers(dataset.loaders))
+            yield WorkerPath(dataset.item_path, "item", dataset.loaders_with_workers)
     kinds: tuple[tuple[str, Literal["batch", "init"]], ...] = (
         ("collate_fn", "batch"),
         ("worker_init_fn", "init"),
@@ -77,5 +77,5 @@ def _speaks_of_workers(test: Expr) -> bool:
     return any(word in name for name in names for word in _SPEAKS_OF_WORKERS)
 
 
-def _with_workers(loaders: list[Loader] | tuple[Loader, ...]) -> tuple[Loader, ...]:
+def _with_workers(loaders: tuple[Loader, ...]) -> tuple[Loader, ...]:
     return tuple(loader for loader in loaders if loader.may_have_workers)

@@ -115,17 +115,7 @@ class Loader:
     @cached_property
     def workers(self) -> Workers:
         """Whether the loader has workers, as far as the code says."""
-        values = self.arg("num_workers")
-        if any(self.evaluator_positive(v) for v in values):
-            return "some"
-        if any(not isinstance(v, (Known, Absent)) for v in values):
-            return "unknown"
-        if any(isinstance(v, Known) and v.by_default for v in values):
-            return "none by default"
-        return "none"
-
-    def evaluator_positive(self, value: Value) -> bool:
-        return is_positive(value, self.evaluator)
+        return workers_of(self.arg("num_workers"), self.evaluator)
 
     @property
     def may_have_workers(self) -> bool:
@@ -215,6 +205,17 @@ def _asks_for_cuda(value: Value) -> bool:
         "torch.cuda.is_available",
         "torch.accelerator.is_available",
     )
+
+
+def workers_of(values: Values, evaluator: Evaluator) -> Workers:
+    """Whether a number of workers is above zero."""
+    if any(is_positive(v, evaluator) for v in values):
+        return "some"
+    if any(not isinstance(v, (Known, Absent)) for v in values):
+        return "unknown"
+    if any(isinstance(v, Known) and v.by_default for v in values):
+        return "none by default"
+    return "none"
 
 
 def is_positive(value: Value, evaluator: Evaluator) -> bool:

@@ -10,7 +10,8 @@ from typing import Literal
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted
 from dlcheck.program import names
 from dlcheck.program.evaluate import Evaluator
-from dlcheck.program.loaders import Loader, find_loaders
+from dlcheck.program.loaders import Loader, Workers, find_loaders
+from dlcheck.program.pairing import workers_over
 from dlcheck.program.paths import Path, PathCall, callee_names, function_path, item_path, setup_path
 from dlcheck.program.project import Module, Project
 from dlcheck.program.scope import Block, CallSite, Scope
@@ -46,10 +47,23 @@ class Dataset:
     @property
     def workers(self) -> Literal["some", "none", "unknown"]:
         """Whether its loaders have workers: none only where every loader that is seen has none."""
-        kinds = {loader.workers for loader in self.loaders}
+        kinds = set(self._workers.values())
         if "some" in kinds:
             return "some"
         return "none" if kinds == {"none"} else "unknown"
+
+    @property
+    def loaders_with_workers(self) -> tuple[Loader, ...]:
+        """Its loaders that have workers, or a number that is not known to be 0."""
+        return tuple(loader for loader, workers in self._workers.items() if workers != "none")
+
+    @cached_property
+    def _workers(self) -> dict[Loader, Workers]:
+        out: dict[Loader, Workers] = {}
+        for loader in self.loaders:
+            derived = [c for c in loader.dataset_classes if Ref(self.cls) in self.evaluator.lineage(c)]
+            out[loader] = workers_over(loader, derived)
+        return out
 
     @cached_property
     def calls(self) -> list[PathCall]:
