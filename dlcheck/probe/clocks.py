@@ -18,13 +18,23 @@ class ThreadClock:
     Documentation/scheduler/sched-stats.rst); where there is none it reads as UNKNOWN.
     """
 
-    __slots__ = ("_fd",)
+    __slots__ = ("_fd", "_file")
 
     def __init__(self) -> None:
         try:
             self._fd = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
+            self._file = _file_of(self._fd)
         except OSError:
             self._fd = -1
+
+    def __del__(self) -> None:
+        # The program may have closed all descriptors, and opened a file of its own under this number.
+        # At the end of the interpreter the names used here may be gone.
+        try:
+            if self._fd >= 0 and _file_of(self._fd) == self._file:
+                os.close(self._fd)
+        except Exception:
+            pass
 
     def read(self) -> tuple[int, int]:
         """CPU time and run-queue delay of this thread so far."""
@@ -36,6 +46,11 @@ class ThreadClock:
         except (OSError, ValueError, IndexError):
             self._fd = -1
             return cpu, UNKNOWN
+
+
+def _file_of(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
 
 
 def thread_clock() -> ThreadClock:

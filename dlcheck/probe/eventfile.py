@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import mmap
 import os
+import sys
 import threading
 from typing import Any
 
@@ -28,7 +29,9 @@ from dlcheck.probe.recording import (
 _RECORD_BITS = 5
 _PAGE_BITS = PAGE_BYTES.bit_length() - 1 - _RECORD_BITS
 _PAGE_MASK = (1 << _PAGE_BITS) - 1
-_MOST_SEGMENT_PAGES = 16
+# Below Python 3.13 a map holds a descriptor: the file grows by doubling, so that a long run costs the user few.
+_MOST_SEGMENT_PAGES = 1024
+_MAP_OPTIONS: dict[str, Any] = {"trackfd": False} if sys.version_info >= (3, 13) else {}
 _pack_record = RECORD.pack_into
 _pack_pair = PAIR.pack_into
 
@@ -97,7 +100,7 @@ class EventFile:
             written = os.pwrite(fd, bytes(size), begin)
             if written < size:
                 raise OSError(f"short write to {self._path}")
-            segment = mmap.mmap(fd, size, offset=begin)
+            segment = mmap.mmap(fd, size, offset=begin, **_MAP_OPTIONS)
         finally:
             os.close(fd)
         self._segments.append(segment)

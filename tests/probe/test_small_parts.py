@@ -1,0 +1,65 @@
+"""Sizes of batches, and what the probe holds open in the user's process."""
+
+from __future__ import annotations
+
+import collections
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dlcheck.probe import recording as k
+from dlcheck.probe.clocks import thread_clock
+from dlcheck.probe.eventfile import EventFile
+from dlcheck.probe.payload import payload_bytes
+
+
+class Overriding(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise AssertionError("a hook ran the user's code")
+
+
+class Graph:
+    def __init__(self) -> None:
+        self.x = torch.zeros(3)
+        self.parts = {"edges": torch.zeros(2, dtype=torch.int8)}
+        self.me = self
+
+
+def test_sizes_of_batches() -> None:
+    assert payload_bytes([torch.zeros(3), {"a": "four", "b": (b"12", 7)}]) == 12 + 4 + 2
+    assert payload_bytes(collections.UserDict(a=torch.zeros(1))) == 4
+    assert payload_bytes(Graph()) == 12 + 2
+    assert payload_bytes([1, 2.0, None]) == k.UNKNOWN
+    assert payload_bytes([torch.zeros(1) for _ in range(1000)]) == k.UNKNOWN
+
+
+def test_code_of_tensor_subclasses_is_not_run() -> None:
+    overriding = torch.zeros(3).as_subclass(Overriding)
+    assert payload_bytes({"image": overriding}) == 12
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+def test_clocks_of_ended_threads_hold_no_descriptors() -> None:
+    before = descriptors()
+    for _ in range(50):
+        thread = threading.Thread(target=lambda: thread_clock().read())
+        thread.start()
+        thread.join()
+    assert descriptors() < before + 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors in /proc")
+def test_long_recording_holds_few_descriptors(tmp_path: Path) -> None:
+    before = descriptors()
+    file = EventFile(str(tmp_path / "7-100.bin"), 7, 100)
+    for i in range(300_000):
+        file.append(k.FETCH, 0, i, i + 1)
+    assert descriptors() - before < 20
