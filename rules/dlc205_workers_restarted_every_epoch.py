@@ -23,6 +23,7 @@ from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
+from dlcheck.program.start_method import start_method
 from dlcheck.program.values import Absent, Known, Made
 
 
@@ -40,12 +41,17 @@ def check(program: Program) -> Iterator[Report]:
             isinstance(v, Known) and v.by_default for v in loader.arg("num_workers")
         )
         value = "True" if certain else "num_workers > 0"
+        forks = start_method(program, loader) == "fork"
+        cost = (
+            "each time with an empty queue" if forks else "and import torch and receive the dataset each time"
+        )
         yield Report(
             loader.scope,
             loader.at,
-            "the workers of this loader are started again in every epoch, each time with an empty queue: "
+            f"the workers of this loader are started again in every epoch, {cost}: "
             f"pass `persistent_workers={value}`",
             help=f"pass `persistent_workers={value}`: the workers, and what they cache, live on between epochs",
+            severity=None if forks else "warning",
             confidence=confidence,
             fix=_fix(loader),
         )

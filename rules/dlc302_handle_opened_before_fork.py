@@ -33,6 +33,7 @@ from dlcheck.program.kept import (
 from dlcheck.program.paths import walk
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Scope
+from dlcheck.program.start_method import start_method
 from dlcheck.program.values import Made, constants
 
 # A store of many small files has no position to share.
@@ -50,6 +51,8 @@ def check(program: Program) -> Iterator[Report]:
         classes: dict[Scope | None, list[Kept]] = {}
         for kept, _, _ in found:
             classes.setdefault(kept.scope.owner, []).append(kept)
+        methods = {start_method(program, loader) for loader in dataset.loaders}
+        forks = not methods or "fork" in methods
         for kept, opener, reads in found:
             # One fix mends all handles of a class: it goes with the first.
             handles = classes[kept.scope.owner]
@@ -57,7 +60,7 @@ def check(program: Program) -> Iterator[Report]:
                 kept.scope,
                 kept.at,
                 f"`self.{kept.attr}` is opened (`{short(opener)}`) before the workers start, and all of them read through it: "
-                f"{_harm(opener)}, and where workers are spawned it cannot be pickled",
+                f"{_harm(opener) if forks else 'it cannot be pickled, so that they do not start'}",
                 help=f"keep the path, and open at the first item of each worker: `if self.{kept.attr} is None: "
                 f"self.{kept.attr} = {short(opener)}(...)` where it is read",
                 confidence="low" if kept.pickles_itself else None,

@@ -6,11 +6,13 @@ object`, or `TypeError: cannot pickle '_thread.lock' object`. That is so on Wind
 which no longer forks by default. Source: PyTorch documentation, *Platform-specific behaviors* of `torch.utils.data`; Python
 documentation of `multiprocessing`, *Contexts and start methods*.
 
-**Found:** such a thing in what `collate_fn`, `worker_init_fn` or the dataset is given, or in what the set-up of a dataset or
-transform keeps on `self`, for a loader with workers.
+**Found:** lambdas; functions and classes that are defined inside a function, or below the main guard, where workers do not
+find them; locks, queues, threads, executors, sockets, clients, generators, modules: in what `collate_fn`, `worker_init_fn` or
+the dataset is given, or in what the set-up of a dataset or transform keeps on `self`, for a loader with workers.
 
-**Left alone:** loaders without workers, or with `multiprocessing_context="fork"`; classes that say how they are pickled
-(`__getstate__`, `__reduce__`); functions of a module, methods, and `functools.partial` of these; open files (DLC302).
+**Left alone:** loaders without workers; programs that say `multiprocessing_context="fork"` or `set_start_method("fork")`;
+classes that say how they are pickled (`__getstate__`, `__reduce__`); functions of a module, methods, and `functools.partial`
+of these; notebooks; open files (DLC302); threads and pools that items wait for (DLC308).
 
 **Versions:** all of torch 2.x. An error where the project does not fork (`set_start_method`, Python 3.14).
 """
@@ -34,7 +36,9 @@ def check(program: Program) -> Iterator[Report]:
     names: dict[Module, set[str]] = {}
     seen: set[tuple[Scope, At]] = set()
     loaders = [
-        loader for loader in program.loaders if loader.may_have_workers and not forks_by_choice(loader)
+        loader
+        for loader in program.loaders
+        if loader.may_have_workers and not forks_by_choice(program, loader)
     ]
     for loader in sorted(loaders, key=lambda loader: start_method(program, loader) == "fork"):
         forks = start_method(program, loader) == "fork"
@@ -284,6 +288,26 @@ RULE = Rule(
 
         def main(texts):
             return DataLoader(Words(texts, shout, clean=shout), num_workers=4)
+        """,
+        """
+        # file: train.py
+        import multiprocessing as mp
+        from loaders import make
+
+        def main(dataset):
+            make(dataset)
+
+        if __name__ == "__main__":
+            mp.set_start_method("fork")
+            main([1, 2])
+        # file: loaders.py
+        import multiprocessing
+        from torch.utils.data import DataLoader
+
+        def make(dataset):
+            context = multiprocessing.get_context("fork")
+            first = DataLoader(dataset, num_workers=2, collate_fn=lambda x: x, multiprocessing_context=context)
+            return first, DataLoader(dataset, num_workers=2, collate_fn=lambda x: x)
         """,
     ),
 )

@@ -8,7 +8,8 @@ Linux from Python 3.14, which no longer forks by default. Source: PyTorch docume
 
 **Found:** a module-level loop, or a module-level call of a function, that iterates over a loader with workers.
 
-**Left alone:** code below a main guard; loaders without workers; notebooks; loaders that say `multiprocessing_context="fork"`.
+**Left alone:** code below a main guard; loaders without workers; notebooks; programs that say
+`multiprocessing_context="fork"` or `set_start_method("fork")`.
 
 **Versions:** all of torch 2.x. An error where the project does not fork (`set_start_method`, Python 3.14).
 """
@@ -31,7 +32,7 @@ def check(program: Program) -> Iterator[Report]:
     consumed: dict[Scope, list[Loader]] = {}
     for use in program.consumption.uses:
         for loader in use.loaders:
-            if loader.may_have_workers and not forks_by_choice(loader):
+            if loader.may_have_workers and not forks_by_choice(program, loader):
                 consumed.setdefault(use.scope, []).append(loader)
     if not consumed:
         return
