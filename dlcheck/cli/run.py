@@ -85,7 +85,13 @@ def run(arguments: argparse.Namespace) -> int:
         overrides = overrides_of(arguments.set, arguments.loader)
         command = command_of(arguments.module, arguments.target)
         recording = recording_directory(arguments.output, arguments.module or arguments.target)
-        result = launch.run(command, recording, sample_stacks=not arguments.no_stacks, overrides=overrides)
+        result = launch.run(
+            command,
+            recording,
+            sample_stacks=not arguments.no_stacks,
+            overrides=overrides,
+            notify=None if arguments.quiet else _say,
+        )
     except UsageError as error:
         return _fail(str(error))
     except FileExistsError as error:
@@ -144,6 +150,10 @@ def _pass_on(code: int) -> int:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return 128 - code
+
+
+def _say(message: str) -> None:
+    print(f"dlcheck: {message}", file=sys.stderr, flush=True)
 
 
 def _fail(message: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from dlcheck.diagnosis.cures import FATAL, cure
 from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.faults import FATAL as ENDED
 from dlcheck.diagnosis.join import stage_wait_s
 from dlcheck.diagnosis.model import Advice, Culprit
 from dlcheck.diagnosis.prediction import Model, Prediction, predict, with_workers, worker_counts
@@ -76,6 +77,9 @@ def advise(
         return (Advice("Nothing: a faster loader would not make the run faster.", {}, None),)
     cures = {name: text for name in names if (text := cure(evidence, name)) is not None}
     fatal = [Advice(cures[name], {}, None) for name in names[:1] if name in FATAL]
+    if names[0] in ENDED:
+        # How fast it was does not matter now.
+        return (*fatal, *(Advice(cures[name], {}, None) for name in names[1:] if name in cures))
     edits = list(_edits(evidence, names, predicted, findings)) if evidence.model is not None else []
     gains = [Advice(edit.text, edit.change, _of(predicted, edit.change)) for edit in edits]
     line = _line_advice(evidence, culprits[0], predicted) if culprits else None

@@ -61,6 +61,11 @@ _CURES = {
         "Look at the line where it stands. Set timeout= on the DataLoader, so that a stuck worker raises an"
         " error instead of waiting for ever."
     ),
+    "hang at a lock": (
+        "Look at the line where it stands. If a thread of the training process held that lock when the workers"
+        " were forked, it stays locked in them for ever: start such threads later, or pass"
+        " multiprocessing_context='forkserver'."
+    ),
     "unpicklable-batch": (
         "Return only what can be pickled from the dataset and collate_fn: no lambdas, open files, locks or"
         " generators."
@@ -77,9 +82,17 @@ def cure(evidence: Evidence, verdict: str) -> str | None:
     """What to change in the code where ``verdict`` holds; None where there is no general answer."""
     if verdict == "transfer":
         return _transfer(evidence)
-    if verdict == "hang" and any(i.kind == "unpicklable-batch" for i in evidence.incidents):
-        return _CURES["unpicklable-batch"]
+    if verdict == "hang":
+        return _CURES[_kind_of_hang(evidence)]
     return _CURES.get(verdict)
+
+
+def _kind_of_hang(evidence: Evidence) -> str:
+    if any(incident.kind == "unpicklable-batch" for incident in evidence.incidents):
+        return "unpicklable-batch"
+    waits_for_lock = any(incident.detail.endswith("waits for a lock") for incident in evidence.incidents)
+    forked = evidence.workers and evidence.loader.settings.get("start_method") == "fork"
+    return "hang at a lock" if waits_for_lock and forked else "hang"
 
 
 def _transfer(evidence: Evidence) -> str:

@@ -93,7 +93,7 @@ def _diagnose(
             "free": evidence.cores.free,
             "throttled_s": evidence.cores.throttled_s,
         },
-        notes=_notes(evidence),
+        notes=_notes(evidence) if judgement.leading.name not in FATAL else (),
         made=loader.made,
     )
 

@@ -71,6 +71,7 @@ class Evidence:
     threads: int
     shares: tuple[tuple[int, ...], ...]
     incidents: tuple[Incident, ...]
+    project: Project
     run_share: float = 1.0
     main_busy: float | None = None
 
@@ -99,6 +100,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
     epochs = loop_epochs(loader)
     stacks = stage_stacks(timeline, loader, waits)
     cores = cores_during(timeline, loader, spans)
+    project = Project(timeline.environment)
     making = _making(loader, waits)
     busy = _main_busy(loader)
     once = tuple(wait for wait in waits if wait.phase in ("warm-up", "end"))
@@ -122,12 +124,13 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
         making=making,
         cores=cores,
         stacks=stacks,
-        lines=hot_lines(stacks, Project(timeline.environment), loader),
+        lines=hot_lines(stacks, project, loader),
         memory=memory_growth(timeline, loader, worker_memory(timeline, loader)),
         model=build_model(loader, epochs, cores, making.slowdown, wall),
         threads=_threads(loader),
         shares=_worker_shares(loader),
         incidents=_own_incidents(timeline, loader),
+        project=project,
         main_busy=busy,
     )
 

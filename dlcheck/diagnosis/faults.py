@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.hotlines import innermost
 from dlcheck.diagnosis.units import amount, duration
 
 FATAL = frozenset(("shared-memory-full", "worker-killed", "dataset-error", "hang"))
@@ -29,7 +31,10 @@ def incident_verdict(evidence: Evidence) -> Verdict | None:
     for name in _INCIDENTS:
         for incident in evidence.incidents:
             if incident.kind == name:
-                where = f" at {incident.stack[-1].file}:{incident.stack[-1].line}" if incident.stack else ""
+                site, _ = innermost(incident.stack, evidence.project)
+                where = (
+                    f", at {Path(site.file).name}:{site.line} ({site.function})" if site is not None else ""
+                )
                 # A batch that cannot be sent is a loop that waits for ever: the field's word for it is a
                 # hang.
                 return Verdict("hang" if name == "unpicklable-batch" else name, f"{incident.detail}{where}.")

@@ -34,7 +34,7 @@ def load(path: Path) -> Timeline:
     loaders = load_loaders(logs, notes)
     stacks = load_stacks(path, loaders, notes)
     processes, machine = load_processes(path, notes), load_machine(path, notes)
-    incidents = load_incidents(path, logs, loaders, end, notes)
+    incidents = load_incidents(path, logs, loaders, (processes, machine), end, notes)
     return Timeline(
         begin=begin,
         end=end,
@@ -81,7 +81,8 @@ def _environment(manifest: dict[str, Any], logs: list[ProcessLog]) -> dict[str, 
     environment = dict(manifest.get("environment") or {})
     environment["directory"] = manifest.get("directory")
     environment["begun_at_s"] = manifest.get("begin_wall_s")
-    for log in logs:
+    # A launcher of ranks (torchrun, accelerate launch) imports torch too, and is not what trains.
+    for log in sorted(logs, key=lambda log: not any(log.said("loader"))):
         for line in log.said("process"):
             own = {
                 key: line[key]

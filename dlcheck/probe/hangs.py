@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from dlcheck.probe import pyspy
+from dlcheck.probe.procfs import wait_channel
 from dlcheck.probe.recording import HANG_S
 from dlcheck.probe.roster import Roster, TrainingProcess
 
@@ -40,6 +41,9 @@ class Hangs:
     def _look(self, trainer: TrainingProcess, since: int, roster: Roster) -> None:
         workers = [w.pid for w in roster.workers if w.trainer == trainer.pid and w.is_running()]
         dumps = {pid: pyspy.dump(self._executable, pid) for pid in [trainer.pid, *workers[-_MOST_WORKERS:]]}
+        for pid, threads in dumps.items():
+            for thread in threads:
+                thread["waits"] = wait_channel(pid, thread["tid"])
         look = {"t": time.monotonic_ns(), "asked": since, "trainer": trainer.pid, "dumps": dumps}
         path = self._directory / f"hang-{trainer.pid}-{time.monotonic_ns()}.json"
         path.write_text(json.dumps(look), encoding="utf-8")

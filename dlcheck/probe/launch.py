@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ def run(
     *,
     sample_stacks: bool = True,
     overrides: dict[str, Any] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> RunResult:
     """Run ``command`` as a child process under the probe, and return when it has ended.
 
@@ -52,6 +54,7 @@ def run(
     as ``dlcheck.probe.signals.forwarding`` says. ``recording`` is made if need be. Raises OSError when the
     command cannot be started, as ``subprocess.Popen`` does, and FileExistsError when the directory holds a
     recording already. ``overrides``: arguments of loaders to change, see ``dlcheck.probe.override``.
+    ``notify``: told, in a sentence, when the run stands still.
     """
     recording = recording.absolute()
     if (recording / "recording.json").exists():
@@ -71,7 +74,7 @@ def run(
     with forwarding() as (in_child, watch):
         child = subprocess.Popen(command, env=_child_environment(recording, overrides), preexec_fn=in_child)
         watch(child.pid)
-        monitor = Monitor(recording, child.pid, sample_stacks)
+        monitor = Monitor(recording, child.pid, sample_stacks, notify)
         monitor.start()
         code = child.wait()
         end, end_wall_s = time.monotonic_ns(), time.time()

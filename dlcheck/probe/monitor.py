@@ -7,12 +7,14 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from dlcheck.probe import fallback, pyspy
 from dlcheck.probe.counters import Counters
 from dlcheck.probe.hangs import Hangs
+from dlcheck.probe.notices import Notices
 from dlcheck.probe.roster import Roster, WorkerProcess
 from dlcheck.probe.stacks import Stacks
 
@@ -27,8 +29,11 @@ _TERM_S = 1.0
 class Monitor:
     """A thread of the launcher. ``start`` when the command runs, ``stop`` when it has ended."""
 
-    def __init__(self, recording: Path, root: int, sample_stacks: bool) -> None:
+    def __init__(
+        self, recording: Path, root: int, sample_stacks: bool, notify: Callable[[str], None] | None = None
+    ) -> None:
         self.notes: list[str] = []
+        self._notices = Notices(notify)
         self._recording = recording
         self._root = root
         self._sample_stacks = sample_stacks
@@ -89,6 +94,7 @@ class Monitor:
             stacks.tick(trainers)
         if hangs is not None:
             hangs.tick(roster)
+        self._notices.tick(roster)
         roster.forget_ended()
         if roster.size_bytes > _MOST_RECORDING_BYTES and not (self._recording / "full").exists():
             (self._recording / "full").touch()

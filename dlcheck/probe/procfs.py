@@ -52,6 +52,15 @@ def is_running(pid: int, start_ticks: int | None) -> bool:
     return stat is not None and stat.state not in "ZX" and start_ticks in (None, stat.start_ticks)
 
 
+def wait_channel(pid: int, thread: int | None) -> str:
+    """The function of the kernel in which a thread sleeps, such as "futex_wait"; "" where it is not told."""
+    try:
+        name = Path(f"/proc/{pid}/task/{thread or pid}/wchan").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    return "" if name == "0" else name
+
+
 def read_fields(path: Path) -> dict[str, int]:
     """The numbers of a file of ``name:
 

@@ -50,7 +50,10 @@ class TrainingProcess:
 
 
 class Roster:
-    """Reads what is new in the side files of a recording."""
+    """Reads what is new in the side files of a recording.
+
+    ``dropped``: batches that a worker (its process id, and what it said) could not send.
+    """
 
     def __init__(self, recording: Path) -> None:
         self._directory = recording / "events"
@@ -59,6 +62,7 @@ class Roster:
         self.trainers: dict[str, TrainingProcess] = {}
         self.workers: list[WorkerProcess] = []
         self.size_bytes = 0
+        self.dropped: list[tuple[int, dict[str, Any]]] = []
 
     def update(self) -> None:
         """Read on.
@@ -105,6 +109,8 @@ class Roster:
             self.workers.append(WorkerProcess(line["pid"], line.get("ticks"), self.trainers[path.stem].pid))
         elif line.get("kind") == "loader":
             self._trainer(path)
+        elif line.get("kind") == "feeder-error":
+            self.dropped.append((int(path.stem.partition("-")[0]), line))
 
     def _trainer(self, path: Path) -> None:
         if path.stem not in self.trainers:

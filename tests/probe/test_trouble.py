@@ -91,7 +91,7 @@ def test_batch_that_cannot_be_sent_and_hangs_the_loop(tmp_path: Path) -> None:
     timeline = load(recording)
     incident = timeline.incidents[0]
     assert incident.kind == "unpicklable-batch"
-    assert "batch 0" in incident.detail
+    assert "Batch 0 never arrives" in incident.detail
 
 
 @pytest.mark.slow
