@@ -22,6 +22,7 @@ from dlcheck.program.in_workers import worker_calls
 from dlcheck.program.paths import PathCall, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
+from dlcheck.program.values import UNKNOWN, Known
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -61,8 +62,27 @@ def _on_cuda(program: Program, call: PathCall) -> str:
 
 
 def _is_cuda(program: Program, device: Expr, scope: Scope) -> bool:
-    """A parameter may hold another device in a worker than it holds elsewhere, so it does not count."""
-    return not _given(device, scope, 0) and program.consumption.device_of(device, scope) == "cuda"
+    """A parameter may hold another device in a worker than it holds elsewhere, so it does not count. One that is kept on
+    `self` does where all that is given for it is a CUDA device.
+    """
+    if _given(device, scope, 0) or program.consumption.device_of(device, scope) != "cuda":
+        return False
+    values = program.values(device, scope)
+    others = any(isinstance(v, Known) and v.value in (None, "cpu", "mps") for v in values)
+    return not (others or UNKNOWN in values) or not _kept_parameter(program, device, scope)
+
+
+def _kept_parameter(program: Program, expr: Expr, scope: Scope) -> bool:
+    """``self.device``, where ``__init__`` stores what it was given."""
+    if not isinstance(expr, Attr) or not _of_self(expr, scope) or scope.owner is None:
+        return False
+    init = program.evaluator.method(scope.owner, "__init__")
+    return init is not None and any(
+        store.attr == expr.attr
+        and isinstance(store.value, Name)
+        and any(binding.kind == "param" for binding in init.bindings.get(store.value.id, ()))
+        for store in init.stores
+    )
 
 
 def _given(expr: Expr, scope: Scope, depth: int) -> bool:
@@ -216,6 +236,21 @@ RULE = Rule(
 
         def main():
             return loader(Many()), loader(Single(), num_workers=0)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader, default_collate
+
+        class Collate:
+            def __init__(self, device=None):
+                self.device = device
+            def __call__(self, items):
+                batch = default_collate(items)
+                return batch if self.device is None else batch.to(self.device)
+
+        def main(dataset):
+            inline = DataLoader(dataset, collate_fn=Collate(device="cuda"))
+            return inline, DataLoader(dataset, num_workers=4, collate_fn=Collate())
         """,
     ),
 )

@@ -19,7 +19,6 @@ of these; notebooks; open files (DLC302); threads and pools that items wait for 
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At
 from dlcheck.lint.name_lambda import name_lambda
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
@@ -34,7 +33,7 @@ from dlcheck.program.values import Made, SelfOf
 
 def check(program: Program) -> Iterator[Report]:
     names: dict[Module, set[str]] = {}
-    seen: set[tuple[Scope, At]] = set()
+    seen: set[object] = set()
     loaders = [
         loader
         for loader in program.loaders
@@ -44,10 +43,16 @@ def check(program: Program) -> Iterator[Report]:
         forks = start_method(program, loader) == "fork"
         where = " on Windows and macOS, and on Linux from Python 3.14" if forks else ""
         for role, found in _held(program, loader):
-            if found.scope.module.is_notebook or (found.scope, found.at) in seen:
+            module = found.scope.module
+            # One change cures all places of a file that are given the same thing.
+            key = (module, found.thing or found.at)
+            if module.is_notebook or key in seen:
                 continue  # workers that are not forked find nothing that a notebook defines, named or not
-            seen.add((found.scope, found.at))
+            seen.add(key)
             fault, cure, help = _IN_WORDS[found.cure]
+            function = (
+                found.thing if isinstance(found.thing, Scope) and found.thing.kind == "lambda" else None
+            )
             yield Report(
                 found.scope,
                 found.at,
@@ -55,7 +60,7 @@ def check(program: Program) -> Iterator[Report]:
                 help=help,
                 severity=None if forks else "error",
                 also=((loader.scope, loader.at),),
-                fix=name_lambda(found.function, role, names) if found.function is not None else None,
+                fix=name_lambda(function, role, names) if function is not None else None,
             )
 
 

@@ -64,13 +64,16 @@ _DEEPEST = 6
 
 @dataclass(frozen=True, eq=False)
 class Unpicklable:
-    """Something that cannot be pickled, where it stands, what it is in words, and what to do about it."""
+    """Something that cannot be pickled, where it stands, what it is in words, and what to do about it.
+
+    ``thing`` is the function, class or module that it comes down to, if it is one.
+    """
 
     scope: Scope
     at: At
     what: str
     cure: Literal["module level", "above the guard", "open later"]
-    function: Scope | None = None
+    thing: Scope | str | None = None
 
 
 def unpicklable(evaluator: Evaluator, expr: Expr, scope: Scope) -> Iterator[Unpicklable]:
@@ -108,14 +111,15 @@ class _Search:
                 yield Unpicklable(inner.parent or scope, inner.node.at, "a lambda", "module level", inner)
             case Ref(inner, _) if _is_local(inner):
                 what = f"`{inner.name}`, which is defined inside a function,"
-                yield Unpicklable(scope, at, what, "module level")
+                yield Unpicklable(scope, at, what, "module level", inner)
             case Ref(inner, _) if _is_below_guard(inner):
                 what = f"`{inner.name}`, which is defined below the main guard,"
-                yield Unpicklable(scope, at, what, "above the guard")
-            case ModuleRef():
-                yield Unpicklable(scope, at, "a module", "open later")
+                yield Unpicklable(scope, at, what, "above the guard", inner)
+            case ModuleRef(path):
+                name = path.removesuffix("/__init__.py").rpartition("/")[2].removesuffix(".py")
+                yield Unpicklable(scope, at, f"the module `{name}`", "open later", path)
             case External(name) if "." not in name:
-                yield Unpicklable(scope, at, f"the module `{name}`", "open later")
+                yield Unpicklable(scope, at, f"the module `{name}`", "open later", name)
             case PartialRef(func, calls):
                 yield from self.of_value(func, scope, at, depth + 1)
                 for call, where in calls:
@@ -158,7 +162,7 @@ class _Search:
             local = _is_local(cls)
             where = "inside a function" if local else "below the main guard"
             what = f"an instance of `{cls.name}`, which is defined {where},"
-            yield Unpicklable(scope, at, what, "module level" if local else "above the guard")
+            yield Unpicklable(scope, at, what, "module level" if local else "above the guard", cls)
         elif not any(self.evaluator.method(cls, name) is not None for name in _PICKLES_ITSELF):
             yield from self._kept(cls, arguments, depth)
 
