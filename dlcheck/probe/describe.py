@@ -36,6 +36,8 @@ _FRAMEWORKS = frozenset(
         "dataclasses",
     }
 )
+# These make the user's loader once more, over the same dataset, and iterate that one.
+_MAKE_AGAIN = frozenset({"accelerate", "lightning", "lightning_fabric", "pytorch_lightning"})
 _PLAIN_SETTINGS = (
     "num_workers",
     "batch_size",
@@ -73,7 +75,9 @@ _numbers = iter(range(1, 1 << 32))
 def created(loader: Any) -> None:
     """Remember where ``loader`` is created: the innermost frame that is not a framework's."""
     if _find(loader) is None:
-        _known[id(loader)] = _Known(loader, next(_numbers), sites())
+        first = _made_first(loader)
+        made_at = sites() if first is None else [first.site, *first.via]
+        _known[id(loader)] = _Known(loader, next(_numbers), made_at)
         if len(_known) % 1024 == 0:
             for key in [key for key, known in _known.items() if known.reference() is None]:
                 del _known[key]
@@ -112,6 +116,24 @@ def _find(loader: Any) -> _Known | None:
     return known if known is not None and known.reference() is loader else None
 
 
+def _made_first(loader: Any) -> _Known | None:
+    """The user's loader that a framework makes ``loader`` from now, if it does."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _package(frame) in ("dlcheck", "torch", "torchdata", "functools"):
+        frame = frame.f_back
+    if frame is None or _package(frame) not in _MAKE_AGAIN:
+        return None
+    for known in list(_known.values()):
+        other = known.reference()
+        if other is not None and other is not loader and other.dataset is loader.dataset:
+            return known
+    return None
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+
+
 def sites() -> list[_Site]:
     """The line at which a loader is created, and those that led there, the nearest first."""
     frame: FrameType | None = sys._getframe(1)
@@ -120,8 +142,7 @@ def sites() -> list[_Site]:
     for _ in range(_MOST_FRAMES):
         if frame is None or len(found) > _MOST_CALLERS:
             break
-        package = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        if package not in _FRAMEWORKS:
+        if _package(frame) not in _FRAMEWORKS:
             site = (frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
             # A subclass' own constructor is not where the loader is wanted.
             (found if found or site[2] != "__init__" else constructors).append(site)
