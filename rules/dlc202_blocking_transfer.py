@@ -23,7 +23,7 @@ from dlcheck.program.uses import Transfer, Use
 
 def check(program: Program) -> Iterator[Report]:
     for use in program.consumption.uses:
-        if use.kind != "for" or (use.scope.kind == "module" and not use.loaders):
+        if use.kind not in ("for", "next") or (use.scope.kind == "module" and not use.loaders):
             continue
         yield from _blocking(program, use)
 
@@ -125,6 +125,22 @@ RULE = Rule(
             loader = DataLoader(dataset, num_workers=4)
             for images, labels in loader:
                 images = images.cuda(non_blocking=True)  # <- DLC202
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def run(dataset, model, device=torch.device("cuda")):
+            loader = DataLoader(dataset, num_workers=4, pin_memory=True)
+            batches = iter(loader)
+            for step in range(1000):
+                try:
+                    batch = next(batches)
+                except StopIteration:
+                    batches = iter(loader)
+                    batch = next(batches)
+                x, y = [t.to(device) for t in batch]  # <- DLC202
+                model(x, y).backward()
         """,
     ),
     clean=(
