@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dlcheck.facts.model import Const
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
 from dlcheck.program.uses import Transfer, Use
 
@@ -25,6 +26,8 @@ def check(program: Program) -> Iterator[Report]:
     for use in program.consumption.uses:
         if use.kind not in ("for", "next") or (use.scope.kind == "module" and not use.loaders):
             continue
+        if use.kind == "next" and loop_around(use.block) is None:
+            continue  # one batch, once
         yield from _blocking(program, use)
 
 
