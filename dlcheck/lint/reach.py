@@ -85,7 +85,9 @@ def _importers(given: set[str], everything: Iterable[str], summary: Callable[[st
 def _imported(names: Iterable[str], everything: Iterable[str], summary: Callable[[str], Summary]) -> set[str]:
     """The files and what they import loaders by, directly or through others."""
     giving = [name for name in everything if summary(name).gives]
-    wanted = {text for name in giving for text in summary(name).names} | {_stem(name) for name in giving} | {"*"}
+    wanted = (
+        {text for name in giving for text in summary(name).names} | {_stem(name) for name in giving} | {"*"}
+    )
     finder = Project(everything, _no_facts)
     found = set(names)
     waiting = sorted(found)
