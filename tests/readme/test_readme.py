@@ -12,7 +12,9 @@ from dlcheck.cli.main import main
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"<!-- checked by tests/readme -->\n```console\n\$ dlcheck ([^\n]+)\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(
+    r"<!-- checked by tests/readme -->\n```console\n\$ dlcheck ([^\n]+)\n(.*?)```", README, re.DOTALL
+)
 
 
 def test_there_are_outputs_to_check() -> None:
