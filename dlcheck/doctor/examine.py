@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
+
 from dlcheck.doctor import cores, limits, memory, software, storage
 from dlcheck.doctor.model import Remark
 from dlcheck.doctor.script import Script, read_script
@@ -33,7 +35,7 @@ def _remarks(script: Script, folders: Sequence[Path]) -> Iterator[Remark]:
     yield from (remark for remark in beside if remark is not None)
     free, total = procfs.shared_memory_bytes()
     yield memory.shared_memory(total, free)
-    available = procfs.read_fields(Path("/proc/meminfo")).get("MemAvailable")
+    available = psutil.virtual_memory().available
     yield memory.main_memory(facts["memory_total_bytes"], available, facts["memory_limit_bytes"])
     yield limits.descriptors(*resource.getrlimit(resource.RLIMIT_NOFILE))
     yield limits.start_method(facts["start_method"], script.start_method)
