@@ -11,6 +11,7 @@ from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.join import culprits, is_at, price
 from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
+from dlcheck.diagnosis.sampled import diagnose_sampled
 from dlcheck.diagnosis.timeline import Batch, ProcessSample, Timeline
 from dlcheck.diagnosis.units import cores
 from dlcheck.diagnosis.verdicts import judge
@@ -30,6 +31,7 @@ def diagnose(timeline: Timeline, findings: Iterable[Finding] = ()) -> Diagnosis:
     for sample in timeline.processes:
         samples.setdefault(sample.pid, []).append(sample)
     loaders = [_diagnose(evidence, findings, project, samples) for evidence in evidences]
+    loaders += diagnose_sampled(timeline, findings, project)
     return Diagnosis(
         command=timeline.command,
         exit_code=timeline.exit_code,
@@ -195,6 +197,6 @@ def _busy(evidences: Sequence[Evidence]) -> tuple[str, ...]:
 
 
 def _missing(timeline: Timeline) -> tuple[str, ...]:
-    if timeline.loaders:
+    if timeline.loaders or timeline.environment.get("attached"):
         return ()
     return ("No DataLoader was iterated in this run.",)

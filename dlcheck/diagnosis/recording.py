@@ -29,6 +29,11 @@ def load(path: Path) -> Timeline:
     for log in logs:
         for line in log.said("trouble"):
             notes.append(f"the probe failed in process {log.pid} ({line.get('hook')}): {line.get('error')}")
+    if any(line for log in logs for line in log.said("unseen")):
+        notes.append(
+            "a loader with persistent workers that were started before the probe was iterated, and is not in this"
+            " report: make the loader in the probed block"
+        )
     notes += _overridden(manifest, logs)
     begin, end = _span(manifest, logs)
     loaders = load_loaders(logs, notes)
@@ -76,10 +81,21 @@ def _span(manifest: dict[str, Any], logs: list[ProcessLog]) -> tuple[int, int]:
     return begin, manifest.get("end", max(times, default=begin))
 
 
+def _is_job(entry: Any) -> bool:
+    """Whether an entry of ``attached`` is whole."""
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("trainer"), int)
+        and isinstance(entry.get("workers"), list)
+    )
+
+
 def _environment(manifest: dict[str, Any], logs: list[ProcessLog]) -> dict[str, Any]:
     """The machine as the launcher saw it, and what the first training process says of its interpreter."""
     environment = dict(manifest.get("environment") or {})
     environment["directory"] = manifest.get("directory")
+    if manifest.get("attached"):
+        environment["attached"] = [entry for entry in manifest["attached"] if _is_job(entry)]
     environment["begun_at_s"] = manifest.get("begin_wall_s")
     # A launcher of ranks (torchrun, accelerate launch) imports torch too, and is not what trains.
     for log in sorted(logs, key=lambda log: not any(log.said("loader"))):
