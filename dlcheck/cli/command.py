@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import ast
-import contextlib
 import re
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +56,8 @@ def command_of(module: list[str] | None, target: list[str]) -> list[str]:
 
 def recording_directory(output: str | None, target: list[str]) -> Path:
     """Where the recording goes: ``output``, or a new folder in .dlcheck/runs. Raises UsageError, OSError."""
+    from dlcheck.probe.manifest import new_folder
+
     if output is not None:
         path = Path(output)
         if path.exists() and not path.is_dir():
@@ -65,17 +65,10 @@ def recording_directory(output: str | None, target: list[str]) -> Path:
         return path.absolute()
     words = [word for word in target if not word.startswith("-")]
     name = re.sub(r"[^\w.-]+", "-", Path(words[0] if words else "run").stem)[:40]
-    base = Path.cwd() / ".dlcheck"
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    base.mkdir(exist_ok=True)
-    if not (base / ".gitignore").exists():
-        (base / ".gitignore").write_text("*\n", encoding="utf-8")
-    for number in range(1, 1000):
-        path = base / "runs" / (f"{stamp}-{name}" if number == 1 else f"{stamp}-{name}-{number}")
-        with contextlib.suppress(FileExistsError):
-            path.mkdir(parents=True)
-            return path
-    raise UsageError(f"no free folder in {base / 'runs'}; give --output")
+    try:
+        return new_folder(name)
+    except FileExistsError as error:
+        raise UsageError(f"{error}; give --output") from None
 
 
 def overrides_of(settings: list[str], loader: str | None) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ from dlcheck.probe import describe, journal, pinning
 from dlcheck.probe.clocks import ThreadClock, elapsed, thread_clock
 from dlcheck.probe.journal import emit, now, trouble
 from dlcheck.probe.neutral import strip_traceback, unseen
+from dlcheck.probe.patches import replace
 from dlcheck.probe.recording import (
     ASK,
     EPOCH,
@@ -64,6 +65,13 @@ def state_of(iterator: Any) -> IteratorState | None:
     return state
 
 
+def forget_all() -> None:
+    """Leave the iterators that are still there alone: what they do later belongs to no recording."""
+    for iterator in list(_live):
+        iterator.__dict__.pop(_STATE, None)
+    _live.clear()
+
+
 def patch_next(cls: Any) -> None:
     """Stamp ``cls.__next__``: the loop asks, and gets its batch, the end, or an error."""
     original = cls.__next__
@@ -82,7 +90,7 @@ def patch_next(cls: Any) -> None:
             raise
         return batch
 
-    cls.__next__ = unseen(__next__)
+    replace(cls, "__next__", unseen(__next__))
 
 
 def _guarded(hook: Callable[..., None], *args: Any) -> None:
@@ -186,7 +194,7 @@ def patch_construction(cls: Any) -> None:
                 except Exception as error:
                     trouble("iterator", error)
 
-    cls.__init__ = unseen(__init__)
+    replace(cls, "__init__", unseen(__init__))
 
 
 def _observe_results(iterator: Any, state: IteratorState) -> None:
@@ -243,7 +251,7 @@ def patch_process_start(cls: Any) -> None:
             except Exception as error:
                 trouble("start", error)
 
-    cls.start = unseen(start)
+    replace(cls, "start", unseen(start))
 
 
 def start_ticks(pid: int) -> int | None:
@@ -283,12 +291,14 @@ def _patch_between(cls: Any, name: str, begin: int, end: int) -> None:
         state = state_of(self)
         if state is not None:
             emit(begin, state.serial, 0, now(), int(first_iter))
+        else:
+            journal.say("unseen")
         result = original(self, loader, first_iter, *args, **kwargs)
         if state is not None:
             emit(end, state.serial, 0, now())
         return result
 
-    setattr(cls, name, unseen(reset))
+    replace(cls, name, unseen(reset))
 
 
 def _patch_put_index(cls: Any) -> None:
@@ -306,7 +316,7 @@ def _patch_put_index(cls: Any) -> None:
             trouble("put_index", error)
         return result
 
-    cls._try_put_index = unseen(_try_put_index)
+    replace(cls, "_try_put_index", unseen(_try_put_index))
 
 
 def _patch_get_data(cls: Any) -> None:
@@ -324,7 +334,7 @@ def _patch_get_data(cls: Any) -> None:
             trouble("get_data", error)
         return result
 
-    cls._get_data = unseen(_get_data)
+    replace(cls, "_get_data", unseen(_get_data))
 
 
 def _patch_shutdown(cls: Any) -> None:
@@ -348,4 +358,4 @@ def _patch_shutdown(cls: Any) -> None:
             except Exception as error:
                 trouble("shutdown", error)
 
-    cls._shutdown_workers = unseen(_shutdown_workers)
+    replace(cls, "_shutdown_workers", unseen(_shutdown_workers))

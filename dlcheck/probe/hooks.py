@@ -12,6 +12,7 @@ from typing import Any
 
 from dlcheck.probe import consumer, describe, fallback, journal, override, pinning
 from dlcheck.probe.neutral import unseen
+from dlcheck.probe.patches import replace
 from dlcheck.probe.stages import timed_create_fetcher
 from dlcheck.probe.worker import timed_worker_loop
 
@@ -86,13 +87,13 @@ def _introduce() -> None:
 
 
 def _patch_create_fetcher(kind: Any) -> None:
-    kind.create_fetcher = staticmethod(timed_create_fetcher(kind.create_fetcher))
+    replace(kind, "create_fetcher", staticmethod(timed_create_fetcher(kind.create_fetcher)))
 
 
 def _patch_worker_loop(*modules: Any) -> None:
     wrapped = timed_worker_loop(modules[0]._worker_loop)
     for module in modules:
-        module._worker_loop = wrapped
+        replace(module, "_worker_loop", wrapped)
 
 
 def _patch_created(cls: Any) -> None:
@@ -107,4 +108,4 @@ def _patch_created(cls: Any) -> None:
             journal.trouble("created", error)
         return original(self)
 
-    cls.check_worker_number_rationality = unseen(check_worker_number_rationality)
+    replace(cls, "check_worker_number_rationality", unseen(check_worker_number_rationality))

@@ -23,6 +23,7 @@ _TROUBLE_LIMIT = 20
 _HERE = str(Path(__file__).parent)
 
 _recording = ""
+_at_fork = False
 _stem = ""
 _file: EventFile | None = None
 _off = True
@@ -32,11 +33,19 @@ _forked_from: list[EventFile | None] = []
 
 def start(recording: str) -> None:
     """Record this process, and each child that it forks, in the directory ``recording``."""
-    global _recording, _off
-    first = not _recording
+    global _recording, _off, _at_fork
     _recording, _off = recording, False
-    if first and hasattr(os, "register_at_fork"):
+    if not _at_fork and hasattr(os, "register_at_fork"):
+        _at_fork = True
         os.register_at_fork(after_in_child=_after_fork)
+
+
+def stop() -> None:
+    """Record nothing more, until ``start`` names another recording."""
+    global _recording, _stem
+    _stop()
+    _recording, _stem = "", ""
+    _troubles.clear()
 
 
 def recording() -> str:

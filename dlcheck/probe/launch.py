@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dlcheck.probe.environment import describe_environment
+from dlcheck.probe import manifest
 from dlcheck.probe.monitor import Monitor
 from dlcheck.probe.override import ENV_SET
-from dlcheck.probe.recording import ENV_RECORDING, VERSION
+from dlcheck.probe.recording import ENV_RECORDING
 from dlcheck.probe.signals import forwarding
 
 _NOTHING_SEEN = (
@@ -57,20 +57,7 @@ def run(
     ``notify``: told, in a sentence, when the run stands still.
     """
     recording = recording.absolute()
-    if (recording / "recording.json").exists():
-        raise FileExistsError(f"{recording} holds a recording already")
-    for name in ("events", "samples", "stacks"):
-        (recording / name).mkdir(parents=True, exist_ok=True)
-    manifest: dict[str, Any] = {
-        "version": VERSION,
-        "command": command,
-        "directory": str(Path.cwd()),
-        "begin": time.monotonic_ns(),
-        "begin_wall_s": time.time(),
-        "environment": describe_environment(),
-        "overrides": overrides,
-    }
-    _write(recording, manifest)
+    contents = manifest.begin(recording, command, overrides=overrides)
     with forwarding() as (in_child, watch):
         child = subprocess.Popen(command, env=_child_environment(recording, overrides), preexec_fn=in_child)
         watch(child.pid)
@@ -80,7 +67,7 @@ def run(
         end, end_wall_s = time.monotonic_ns(), time.time()
         cost = monitor.stop()
     notes = _notes(recording, monitor.notes)
-    manifest |= {
+    contents |= {
         "end": end,
         "end_wall_s": end_wall_s,
         "exit_code": code,
@@ -88,7 +75,7 @@ def run(
         "overhead": cost,
         "notes": notes,
     }
-    _write(recording, manifest)
+    manifest.write(recording, contents)
     return RunResult(code, recording, tuple(notes))
 
 
@@ -108,11 +95,3 @@ def _child_environment(recording: Path, overrides: dict[str, Any] | None) -> dic
     if overrides is not None:
         environment[ENV_SET] = json.dumps(overrides)
     return environment
-
-
-def _write(recording: Path, manifest: dict[str, Any]) -> None:
-    # The user's program may have removed the directory, or filled the disk: its exit status matters more.
-    with contextlib.suppress(OSError):
-        temporary = recording / "recording.json.new"
-        temporary.write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        temporary.replace(recording / "recording.json")

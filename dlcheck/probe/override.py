@@ -16,6 +16,7 @@ from typing import Any
 
 from dlcheck.probe import describe, journal
 from dlcheck.probe.neutral import unseen
+from dlcheck.probe.patches import replace
 
 ENV_SET = "DLCHECK_SET"
 """JSON: ``{"changes": {argument: value}, "loader": [file, line]}``, or null for every loader."""
@@ -68,7 +69,7 @@ def patch(cls: Any) -> None:
         else:
             original(self, **arguments)
 
-    cls.__init__ = unseen(__init__)
+    replace(cls, "__init__", unseen(__init__))
 
 
 def _changed(

@@ -9,6 +9,7 @@ from typing import Any
 
 from dlcheck.probe.journal import emit, now, trouble
 from dlcheck.probe.neutral import unseen
+from dlcheck.probe.patches import replace
 from dlcheck.probe.recording import PIN, PINNED
 
 
@@ -28,7 +29,7 @@ def patch(module: Any) -> None:
             trouble("pin", error)
         return original(*args, **kwargs)
 
-    module._pin_memory_loop = unseen(_pin_memory_loop)
+    replace(module, "_pin_memory_loop", unseen(_pin_memory_loop))
 
 
 class _Taken:

@@ -15,7 +15,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(_HERE))  # noqa: PTH120
 _HOOKED = ("torch.utils.data.dataloader", "torchdata.stateful_dataloader.stateful_dataloader")
 
 
-class _Finder:
+class Finder:
     """Finds ``dlcheck``, and hooks the modules of _HOOKED when they have been executed."""
 
     def __init__(self, recording: str) -> None:
@@ -71,7 +71,7 @@ def _start() -> None:
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _HERE]  # noqa: PTH100
     recording = os.environ.get("DLCHECK_RECORDING")
     if recording and sys.version_info >= (3, 10):
-        sys.meta_path.insert(0, _Finder(recording))
+        sys.meta_path.insert(0, Finder(recording))
 
 
 def _chain() -> None:
@@ -90,7 +90,8 @@ def _chain() -> None:
         spec.loader.exec_module(module)
 
 
-try:
-    _start()
-finally:
-    _chain()
+if __name__ == "sitecustomize":
+    try:
+        _start()
+    finally:
+        _chain()
