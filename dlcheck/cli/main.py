@@ -17,6 +17,8 @@ COMMANDS = {
     "review": "say what a change introduces and what it cures",
     "run": "run a training script and say why its loop waits for data",
     "report": "show the report of a recorded run again",
+    "top": "watch the loading of a run that goes on",
+    "attach": "look at a training that runs already",
     "compare": "say what changed between two recorded runs",
     "doctor": "look at the machine: what it means for loading",
     "explain": "print the page of a rule",

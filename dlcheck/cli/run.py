@@ -46,6 +46,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         ),
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="(default: %(default)s)")
+    parser.add_argument(
+        "--live",
+        action="store_true",
+        help="say at the bottom of the terminal how loading goes, while it runs",
+    )
     parser.add_argument("--html", metavar="FILE", help="write the report as a page with charts, too")
     parser.add_argument(
         "--fail-on",
@@ -85,13 +90,14 @@ def run(arguments: argparse.Namespace) -> int:
         overrides = overrides_of(arguments.set, arguments.loader)
         command = command_of(arguments.module, arguments.target)
         recording = recording_directory(arguments.output, arguments.module or arguments.target)
-        result = launch.run(
-            command,
-            recording,
-            sample_stacks=not arguments.no_stacks,
-            overrides=overrides,
-            notify=None if arguments.quiet else _say,
-        )
+        with _live(recording) if arguments.live else contextlib.nullcontext():
+            result = launch.run(
+                command,
+                recording,
+                sample_stacks=not arguments.no_stacks,
+                overrides=overrides,
+                notify=None if arguments.quiet else _say,
+            )
     except UsageError as error:
         return _fail(str(error))
     except FileExistsError as error:
@@ -150,6 +156,17 @@ def _pass_on(code: int) -> int:
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     return 128 - code
+
+
+def _live(recording: Path) -> contextlib.AbstractContextManager[None]:
+    """Lines at the bottom of the terminal that say how loading goes, where there is one."""
+    from dlcheck.live.panel import panel
+
+    for stream in (sys.stderr, sys.stdout):
+        if stream.isatty():
+            return panel(recording, stream.fileno())
+    _say("--live is left out: there is no terminal")
+    return contextlib.nullcontext()
 
 
 def _say(message: str) -> None:
