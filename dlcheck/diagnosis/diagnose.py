@@ -11,6 +11,7 @@ from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.join import culprits, is_at, price
 from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
+from dlcheck.diagnosis.ranks import lateness
 from dlcheck.diagnosis.sampled import diagnose_sampled
 from dlcheck.diagnosis.timeline import Batch, ProcessSample, Timeline
 from dlcheck.diagnosis.units import cores
@@ -44,6 +45,7 @@ def diagnose(timeline: Timeline, findings: Iterable[Finding] = ()) -> Diagnosis:
         environment=timeline.environment,
         overhead=timeline.overhead,
         notes=(*timeline.notes, *_missing(timeline), *_busy(evidences)),
+        ranks=lateness(timeline.loaders),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlcheck.diagnosis.prediction import Prediction
+from dlcheck.diagnosis.ranks import RankLateness
 from dlcheck.diagnosis.timeline import Incident, Site
 from dlcheck.lint.finding import Finding
 
@@ -122,3 +123,4 @@ class Diagnosis:
     environment: Mapping[str, Any]
     overhead: Mapping[str, Any]
     notes: tuple[str, ...]
+    ranks: tuple[RankLateness, ...] = ()

@@ -34,11 +34,6 @@ def load(path: Path) -> Timeline:
             "a loader with persistent workers that were started before the probe was iterated, and is not in this"
             " report: make the loader in the probed block"
         )
-    if any(line for log in logs for line in log.said("unseen")):
-        notes.append(
-            "a loader with persistent workers that were started before the probe was iterated, and is not in this"
-            " report: make the loader in the probed block"
-        )
     notes += _overridden(manifest, logs)
     begin, end = _span(manifest, logs)
     loaders = load_loaders(logs, notes)

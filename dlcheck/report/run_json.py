@@ -8,10 +8,12 @@ meaning.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any, TextIO
 
 from dlcheck.diagnosis.model import Advice, Culprit, LoaderDiagnosis, PricedFinding, WorkerUse
 from dlcheck.diagnosis.prediction import Prediction
+from dlcheck.diagnosis.ranks import RankLateness
 from dlcheck.diagnosis.timeline import Incident, Site
 from dlcheck.report.model import Report
 
@@ -30,6 +32,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "loaders": [_loader(report, loader) for loader in diagnosis.loaders],
         "events": [_event(report, incident) for incident in diagnosis.incidents],
         "findings": [_finding(report, priced) for priced in diagnosis.findings],
+        "ranks": [_rank(report, use) for use in diagnosis.ranks],
         "environment": dict(diagnosis.environment),
         "overhead": dict(diagnosis.overhead),
         "notes": list(diagnosis.notes),
@@ -75,6 +78,10 @@ def _loader(report: Report, loader: LoaderDiagnosis) -> dict[str, Any]:
         "notes": list(loader.notes),
         "made": loader.made,
     }
+
+
+def _rank(report: Report, use: RankLateness) -> dict[str, Any]:
+    return {**asdict(use), "created_at": _site(report, use.created_at)}
 
 
 def _site(report: Report, site: Site) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rich.text import Text
 from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.model import Advice, Culprit, LoaderDiagnosis, PricedFinding, WorkerUse
 from dlcheck.diagnosis.prediction import Prediction
+from dlcheck.diagnosis.ranks import RankLateness
 from dlcheck.diagnosis.units import amount, duration, share
 from dlcheck.report.model import Report
 from dlcheck.report.words import LABELS
@@ -49,6 +50,9 @@ def _print(report: Report, console: Console, encoding: str) -> None:
     for loader in diagnosis.loaders:
         console.print()
         console.print(_loader(report, loader, glyphs, arrow, console.width))
+    if diagnosis.ranks:
+        console.print(Text("\nRanks, by what the others waited for them", "bold"))
+        console.print(_indented(_ranks(diagnosis.ranks)))
     if diagnosis.incidents:
         console.print(Text("\nWhat went wrong", "bold"))
         for incident in diagnosis.incidents:
@@ -184,6 +188,38 @@ def _workers(workers: tuple[WorkerUse, ...]) -> Table:
         )
     if len(workers) > _MOST_WORKERS:
         table.add_row(f"and {len(workers) - _MOST_WORKERS} more")
+    return table
+
+
+def _ranks(ranks: tuple[RankLateness, ...]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    several = len({use.created_at for use in ranks}) > 1
+    headings = (
+        "rank",
+        "steps",
+        "waited for data",
+        "later than the first",
+        "95 %",
+        "was the last",
+        "held up others",
+    )
+    for heading in headings + ("loader",) * several:
+        table.add_column(heading, justify="left" if heading in ("rank", "loader") else "right")
+    for use in ranks[:_MOST_WORKERS]:
+        times = (use.wait_s, use.late_mean_s, use.late_p95_s)
+        waited, late, late_95 = (duration(seconds * 1e9) for seconds in times)
+        row = (
+            str(use.rank),
+            str(use.steps),
+            waited,
+            late,
+            late_95,
+            share(use.last_share),
+            duration(use.held_up_s * 1e9),
+        )
+        table.add_row(*row, *([f"line {use.created_at.line}"] * several))
+    if len(ranks) > _MOST_WORKERS:
+        table.add_row(f"and {len(ranks) - _MOST_WORKERS} more")
     return table
 
 
