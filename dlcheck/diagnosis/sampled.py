@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import fmean
+from pathlib import Path
 from typing import Any
 
 from dlcheck.diagnosis.hotlines import Project, innermost
@@ -64,14 +64,7 @@ def diagnose_sampled(
 
 def _job(entry: Mapping[str, Any], by_pid: Mapping[int, Sequence[StackSample]]) -> _Job:
     trainer = int(entry["trainer"])
-    # Workers that were started meanwhile are children too, and have samples of their loop.
-    started = [
-        pid
-        for pid, samples in by_pid.items()
-        if pid != trainer
-        and pid not in entry["workers"]
-        and any(stage_of(s.frames) in _MAKING for s in samples)
-    ]
+    started = [int(pid) for pid in entry.get("started") or () if not _is_server(by_pid.get(int(pid), ()))]
     job = _Job(trainer, (*map(int, entry["workers"]), *started))
     threads: dict[str, list[StackSample]] = {}
     for sample in by_pid.get(trainer, ()):
@@ -90,6 +83,13 @@ def _job(entry: Mapping[str, Any], by_pid: Mapping[int, Sequence[StackSample]]) 
     return job
 
 
+def _is_server(samples: Sequence[StackSample]) -> bool:
+    """Whether a child is one of multiprocessing's own: its resource tracker, its fork server."""
+    return any(
+        Path(f.file).name in ("resource_tracker.py", "forkserver.py") for s in samples for f in s.frames
+    )
+
+
 def waits_for(frames: Sequence[Site]) -> str:
     """What the loop waits for, where it is inside the iterator of a loader; "" where it is not."""
     names = [frame.function.rpartition(".")[2] for frame in frames]
@@ -102,6 +102,8 @@ def waits_for(frames: Sequence[Site]) -> str:
     if "_try_put_index" in below or "_next_index" in below:
         return "dispatch"
     if "_try_get_data" in below or "_get_data" in below:
+        if any(Path(frame.file).name == "resource_sharer.py" for frame in frames[inside[-1] :]):
+            return "answer"
         # Receiving is reading from a pipe and unpickling; before that, there is nothing to receive.
         return "workers" if below[-1] in _BLOCKED else "transfer"
     stage = stage_of(frames[inside[-1] :])
@@ -112,13 +114,17 @@ _MAKING = ("fetch", "collate")
 
 
 def stage_of(frames: Sequence[Site]) -> str:
-    """What a worker does: "fetch", "collate", "put", or "idle"."""
+    """What a worker does: "start", "fetch", "collate", "put", or "idle"."""
     for position, frame in enumerate(frames):
         if frame.file.replace("\\", "/").endswith(_FETCH_FILE) and frame.function.endswith("fetch"):
             text = linecache.getline(frame.file, frame.line)
             in_collate = "collate_fn" in text if text else _mentions_collate(frames[position + 1 :])
             return "collate" if in_collate else "fetch"
-    return "put" if any(frame.function.rpartition(".")[2] == "put" for frame in frames) else "idle"
+    queued = [frame for frame in frames if Path(frame.file).name == "queues.py"]
+    if queued:
+        return "put" if queued[-1].function.endswith("put") else "idle"
+    # Neither loading nor at a queue: it is being started, sets up its dataset, or runs worker_init_fn.
+    return "start" if frames else "idle"
 
 
 def _mentions_collate(frames: Iterable[Site]) -> bool:
@@ -151,8 +157,9 @@ def _diagnose(
         wall_s=wall / 1e9,
         waits_s={name: ns / 1e9 for name, ns in waits.items()},
         doing_s=doing,
+        count=len(entry["workers"]),
         workers=tuple(_use(pid, n, job, usage.get(pid, ())) for n, pid in enumerate(sorted(job.made))),
-        cpu_s={pid: _used_s(usage.get(pid, ())) for pid in (job.trainer, *job.made)},
+        own_cores=sum(_used_s(usage.get(pid, ())) for pid in (job.trainer, *job.made)) * 1e9 / wall,
         queued_s=queued,
         usable=_usable(timeline.environment),
         others=_others(timeline, usage),
@@ -169,7 +176,7 @@ def _diagnose(
         key=f"{job.trainer}:0",
         created_at=Site("", 0),
         dataset=_dataset(job),
-        settings={"num_workers": len(job.workers)},
+        settings={"num_workers": len(entry["workers"])},
         rank=None,
         batches=0,
         samples=None,
@@ -311,8 +318,3 @@ def _lines(
         for (stage, site, calls), own in weights.items()
     ]
     return tuple(sorted(lines, key=lambda line: (-line.wait_s, -line.share))[:_MOST_CULPRITS])
-
-
-def mean_busy(workers: Sequence[WorkerUse]) -> float:
-    """The share of its time for which the mean worker was busy."""
-    return fmean(use.busy_share or 0.0 for use in workers) if workers else 0.0

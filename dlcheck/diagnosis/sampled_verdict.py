@@ -15,20 +15,25 @@ from dlcheck.diagnosis.units import cores, duration, share
 _HEALTHY = 0.1
 _HALF = 0.5
 _BUSY = 0.8
+_STAGES = ("fetch", "collate", "put", "start")
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """What samples say of a loop. ``waits_s``: its waits by what for ("workers": for a batch of theirs; "fetch" and
-    "collate": it loads itself). ``doing_s``: what each worker did while the loop waited. ``queued_s``: how long the
-    main thread of each process waited for a core.
+    """What samples say of a loop.
+
+    ``waits_s``: its waits by what for ("workers": for a batch of theirs; "answer": for a worker to hand over memory;
+    "fetch" and "collate": it loads itself). ``count``: workers at the beginning; ``workers``: all that were seen.
+    ``doing_s``: what each of them did while the loop waited. ``queued_s``: how long the main thread of each process
+    waited for a core. ``own_cores``: used by the job.
     """
 
     wall_s: float
     waits_s: Mapping[str, float]
     doing_s: Mapping[int, Mapping[str, float]]
+    count: int
     workers: tuple[WorkerUse, ...]
-    cpu_s: Mapping[int, float]
+    own_cores: float
     queued_s: Mapping[int, float]
     usable: float | None
     others: float | None
@@ -39,57 +44,72 @@ class Sampled:
     def wait_share(self) -> float:
         return sum(self.waits_s.values()) / self.wall_s
 
+    @property
+    def for_workers_s(self) -> float:
+        """Seconds of waiting for batches that workers make. A worker that computes does not get round to handing
+        memory over: that is waiting for its work, too.
+        """
+        waited = self.waits_s.get("workers", 0.0)
+        busy, cpu = self.at_once()[1], self.fetch_split()[0]
+        return waited + (self.waits_s.get("answer", 0.0) if busy > _HALF and cpu > _HALF else 0.0)
+
     def waited_for_s(self, stage: str) -> float:
         """Seconds of waiting for a stage ("fetch" or "collate") of workers, or of the loop itself."""
-        own = self.waits_s.get(stage, 0.0)
-        return own + self.waits_s.get("workers", 0.0) * self._part(stage)
+        return self.waits_s.get(stage, 0.0) + self.for_workers_s * self._part(stage)
 
     def causes_s(self) -> dict[str, float]:
         """The waits by cause, as in a report of a run."""
         causes: dict[str, float] = {}
-        for name, seconds in self.waits_s.items():
-            if name == "workers":
-                for stage in ("fetch", "collate", "put"):
-                    part = seconds * self._part(stage)
-                    if part:
-                        for cause, of_it in self._causes_of(stage).items():
-                            causes[cause] = causes.get(cause, 0.0) + part * of_it
-                left = seconds - sum(seconds * self._part(stage) for stage in ("fetch", "collate", "put"))
-                if left > 1e-9:
-                    causes["transfer"] = causes.get("transfer", 0.0) + left
-            else:
-                cause = "main" if name in ("fetch", "collate") else name
+
+        def add(cause: str, seconds: float) -> None:
+            if seconds > 1e-9:
                 causes[cause] = causes.get(cause, 0.0) + seconds
+
+        making = {stage: self.for_workers_s * self._part(stage) for stage in _STAGES}
+        for stage, seconds in making.items():
+            for cause, of_it in self._causes_of(stage).items():
+                add(cause, seconds * of_it)
+        handed = self.waits_s.get("workers", 0.0) + self.waits_s.get("answer", 0.0)
+        add("transfer", handed - sum(making.values()))
+        for name, seconds in self.waits_s.items():
+            if name not in ("workers", "answer"):
+                add("main" if name in _STAGES else name, seconds)
         return causes
 
     def _causes_of(self, stage: str) -> dict[str, float]:
         if stage != "fetch":
-            return {"collate" if stage == "collate" else "transfer": 1.0}
+            return {{"collate": "collate", "start": "startup"}.get(stage, "transfer"): 1.0}
         cpu, queued, blocked = self.fetch_split()
         return {"fetch-cpu": cpu, "cpu-wait": queued, "fetch-io": blocked}
 
     def fetch_split(self) -> tuple[float, float, float]:
         """How the busy time of those who load divides into CPU, waiting for a core, and blocked."""
-        pids = list(self.doing_s) or list(self.cpu_s)
-        busy = sum((use.busy_share or 0.0) * self.wall_s for use in self.workers) if self.doing_s else 0.0
-        if not self.doing_s:
-            busy = self.wall_s
-        cpu = min(busy, sum(self.cpu_s.get(pid, 0.0) for pid in pids))
-        queued = min(busy - cpu, sum(self.queued_s.get(pid, 0.0) for pid in pids))
+        known = [use for use in self.workers if use.cpu_share is not None]
+        busy = sum(use.busy_share or 0.0 for use in known)
         if busy <= 0:
             return 0.0, 0.0, 1.0
-        return cpu / busy, queued / busy, 1.0 - (cpu + queued) / busy
+        cpu = min(1.0, sum(use.cpu_share or 0.0 for use in known) / busy)
+        there = [use for use in known if use.pids[0] in self.queued_s]
+        queued = sum(self.queued_s[use.pids[0]] for use in there) / self.wall_s
+        busy_there = sum(use.busy_share or 0.0 for use in there)
+        waited = min(1.0 - cpu, queued / busy_there) if busy_there else 0.0
+        return cpu, waited, 1.0 - cpu - waited
+
+    def at_once(self) -> tuple[float, float]:
+        """How many workers there are at once while the loop waits, and how many of them are busy."""
+        waited = sum(self.waits_s.values())
+        if waited <= 0:
+            return 0.0, 0.0
+        there = sum(sum(own.values()) for own in self.doing_s.values())
+        busy = sum(s for own in self.doing_s.values() for name, s in own.items() if name != "idle")
+        return there / waited, busy / waited
 
     def _part(self, stage: str) -> float:
-        """Of what busy workers did while the loop waited, how much was this stage; nothing where they were idle."""
-        busy = {s: sum(own.get(s, 0.0) for own in self.doing_s.values()) for s in ("fetch", "collate", "put")}
+        """Of the waiting for workers, how much was for this stage; nothing where they were idle."""
+        busy = {s: sum(own.get(s, 0.0) for own in self.doing_s.values()) for s in _STAGES}
         whole = sum(busy.values())
-        waited = self.waits_s.get("workers", 0.0)
-        if whole <= 0 or waited <= 0:
-            return 0.0
         # The loop waits for somebody's work as long as at least one of them works.
-        some = min(1.0, whole / waited)
-        return some * busy[stage] / whole
+        return min(1.0, self.at_once()[1]) * busy[stage] / whole if whole > 0 else 0.0
 
 
 def judge(seen: Sampled, lines: Sequence[Culprit], still: tuple[int, Site | None] | None) -> Verdict:
@@ -112,16 +132,15 @@ def judge(seen: Sampled, lines: Sequence[Culprit], still: tuple[int, Site | None
     few = _too_few(seen, lines) if leading in ("fetch-cpu", "fetch-io") else None
     if few is not None:
         return Verdict("too-few-workers", f"{waits} {few}")
-    if _is_straggler(seen):
+    there, busy = seen.at_once()
+    used = seen.own_cores + (seen.others or 0.0)
+    if seen.usable is not None and used > _BUSY * seen.usable and busy > 1.5 * seen.usable:
+        text = f"{waits} {busy:.0f} workers are busy at once, and {cores(seen.usable)} may be used."
+        return Verdict("oversubscribed", text)
+    if seen.for_workers_s > _HALF * sum(seen.waits_s.values()) and there > 1.5 and 0.6 < busy < 0.6 * there:
         return Verdict(
             "straggler", f"{waits} Mostly one worker is busy{where}, while the others have nothing to do."
         )
-    wanted = sum(seen.cpu_s.get(pid, 0.0) + seen.queued_s.get(pid, 0.0) for pid in seen.doing_s) / seen.wall_s
-    if leading == "cpu-wait" and seen.usable is not None and wanted > 1.1 * seen.usable:
-        text = (
-            f"{waits} {len(seen.doing_s)} workers want {cores(wanted)}, and {cores(seen.usable)} may be used."
-        )
-        return Verdict("oversubscribed", text)
     name = "fetch-cpu" if leading == "cpu-wait" else "main-process" if leading == "main" else leading
     return Verdict(name, f"{waits} {_WHY[name].format(where=where)}")
 
@@ -143,27 +162,12 @@ def _too_few(seen: Sampled, lines: Sequence[Culprit]) -> str | None:
     spread = not lines or lines[0].share < _HALF
     if not busy or min(busy) < _BUSY or not spread or seen.usable is None:
         return None
-    wanted = sum(seen.cpu_s.get(pid, 0.0) for pid in seen.doing_s) / seen.wall_s
-    free = seen.usable - wanted - (seen.others or 0.0)
-    if free < max(0.2, wanted / len(busy)):
+    each = sum(use.cpu_share or 0.0 for use in seen.workers) / len(busy)
+    free = seen.usable - seen.count * each - (seen.others or 0.0)
+    if free < max(0.2, each):
         return None
-    return f"{len(busy)} workers are busy all the time, and {cores(free)} left: more workers would help."
-
-
-def _is_straggler(seen: Sampled) -> bool:
-    """Whether most of the waiting happens while a single worker of several is busy."""
-    if len(seen.doing_s) < 2:
-        return False
-    busy = sorted(
-        (sum(s for n, s in own.items() if n != "idle") for own in seen.doing_s.values()), reverse=True
-    )
-    waited = seen.waits_s.get("workers", 0.0)
-    return (
-        waited > _HALF * sum(seen.waits_s.values())
-        and waited > 0
-        and sum(busy) < 0.6 * waited * len(busy)
-        and (sum(busy) > 0.6 * waited)
-    )
+    who = "1 worker is" if seen.count == 1 else f"{seen.count} workers are"
+    return f"{who} busy all the time, and {cores(free)} left: more workers would help."
 
 
 def advice_on(seen: Sampled, verdict: str, lines: Sequence[Culprit]) -> list[str]:

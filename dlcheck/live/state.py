@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dlcheck.diagnosis.diagnose import diagnose
 from dlcheck.diagnosis.model import LoaderDiagnosis
 from dlcheck.diagnosis.recording import load
-from dlcheck.diagnosis.timeline import Batch, IteratorLife, LoaderLife, MachineSample, ProcessSample, Timeline
+from dlcheck.diagnosis.timeline import (
+    Batch,
+    IteratorLife,
+    LoaderLife,
+    MachineSample,
+    ProcessSample,
+    Site,
+    Timeline,
+)
 from dlcheck.live.window import recent
 from dlcheck.report.chart_rows import ready
 
@@ -67,7 +76,11 @@ def look(recording: Path) -> LiveState:
     window = recent(whole, now, WINDOW_S)
     said = {loader.key: loader for loader in diagnose(window).loaders}
     lives = {life.key: life for life in whole.loaders}
-    loaders = [_loader(whole, life, lives[life.key], said[life.key], now) for life in window.loaders]
+    groups: dict[tuple[Site, str, int | None], list[_Loop]] = {}
+    for life in window.loaders:
+        loop = _Loop(lives[life.key], life, said[life.key])
+        groups.setdefault(_place(life), []).append(loop)
+    loaders = [_loader(whole, loops, now) for loops in groups.values()]
     machine = window.machine
     return LiveState(
         running=running,
@@ -79,26 +92,45 @@ def look(recording: Path) -> LiveState:
     )
 
 
-def _loader(
-    whole: Timeline, window: LoaderLife, life: LoaderLife, said: LoaderDiagnosis, now: int
-) -> LoaderState:
-    got = [b.got for i in window.iterators for e in i.epochs for b in e.batches if b.got is not None]
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """A loader in all of the run, and in the last seconds, and what is to be said of it then."""
+
+    life: LoaderLife
+    window: LoaderLife
+    said: LoaderDiagnosis
+
+
+def _loader(whole: Timeline, loops: Sequence[_Loop], now: int) -> LoaderState:
+    """The loops over loaders made at one place, as in every epoch; the last one tells what is going on."""
+    last = loops[-1]
+    life, iterator = last.life, last.life.iterators[-1]
+    got = sum(map(_got, (loop.window for loop in loops)))
     span = min(WINDOW_S, (now - whole.begin) / 1e9)
+    wall_s = sum(loop.said.wall_s for loop in loops)
     directory = str(whole.environment.get("directory") or "").rstrip("/") + "/"
-    iterator = life.iterators[-1]
+    same = [one for one in whole.loaders if _place(one) == _place(life)]
     return LoaderState(
         place=f"{life.created_at.file.removeprefix(directory)}:{life.created_at.line}",
         dataset=life.dataset,
         rank=life.rank,
-        batches=sum(b.got is not None for i in life.iterators for e in i.epochs for b in e.batches),
-        batches_per_s=len(got) / span if span > 0 else 0.0,
-        wait_share=said.wait_s / said.wall_s if said.wall_s else None,
+        batches=sum(map(_got, same)),
+        batches_per_s=got / span if span > 0 else 0.0,
+        wait_share=sum(loop.said.wait_s for loop in loops) / wall_s if wall_s else None,
         now=_now(iterator, now),
         ready=_ready(iterator) if iterator.workers else None,
-        verdict=said.verdict,
-        sentence=said.sentence,
+        verdict=last.said.verdict,
+        sentence=last.said.sentence,
         workers=tuple(_workers(whole, iterator)),
     )
+
+
+def _place(life: LoaderLife) -> tuple[Site, str, int | None]:
+    return life.created_at, life.dataset, life.rank
+
+
+def _got(life: LoaderLife) -> int:
+    return sum(b.got is not None for i in life.iterators for e in i.epochs for b in e.batches)
 
 
 def _now(iterator: IteratorLife, now: int) -> str:

@@ -25,7 +25,8 @@ class Counters:
     Reading USS and PSS is slow on large processes: early, then rarely, one at a time.
     """
 
-    def __init__(self, recording: Path, root: int) -> None:
+    def __init__(self, recording: Path, root: int, period_s: float = _PERIOD_S) -> None:
+        self._period_s = period_s
         self._processes = (recording / "samples" / "processes.jsonl").open("a", encoding="utf-8")
         self._machine = (recording / "samples" / "machine.jsonl").open("a", encoding="utf-8")
         self._groups = cgroup_path("cpu", root), cgroup_path("memory", root)
@@ -52,7 +53,7 @@ class Counters:
         for pid in current - {memory_pid}:
             self._write(self._processes, sample_process(pid, with_memory=False))
         self._write(self._machine, sample_machine(*self._groups))
-        self._due = begun + max(_PERIOD_S, (time.thread_time() - cpu) / _BUDGET)
+        self._due = begun + max(self._period_s, (time.thread_time() - cpu) / _BUDGET)
         if memory_pid is not None:
             cpu = time.thread_time()
             self._write(self._processes, sample_process(memory_pid, with_memory=True))

@@ -1,7 +1,8 @@
 """Watches a training that was started without dlcheck: stacks by py-spy, counters by the kernel, nothing injected.
 
 Leaves a recording (``dlcheck.probe.recording``) without events. Its manifest has ``attached``: a list with one
-entry per training process: ``trainer`` and ``workers`` (process ids), ``command``, and ``queued_s``, the seconds for
+entry per training process: ``trainer`` and ``workers`` (process ids), ``started`` (those of children that were seen
+later), ``command``, ``queued_s``, the seconds for
 which the main thread of each of them waited for a core meanwhile, and ``waits``, what it waited for at the end (the
 kernel's word).
 """
@@ -30,6 +31,7 @@ WORKER_NAME = "pt_data_worker"
 
 _RATE = 40
 _PERIOD_S = 0.25
+_LIST_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,13 @@ def watch(jobs: list[Job], recording: Path, seconds: float, executable: str) -> 
     began, queued = time.monotonic_ns(), {pid: _queued_s(pid) for pid in pids}
     records = [_Record(executable, recording, job, seconds) for job in jobs]
     try:
+        listed = began
         while time.monotonic_ns() - began < seconds * 1e9 and any(record.is_running() for record in records):
             counters.tick(pids)
+            if time.monotonic_ns() - listed > _LIST_S * 1e9:
+                # Workers may have been started meanwhile, for a new epoch.
+                children, listed = _children(), time.monotonic_ns()
+                pids = [p for job in jobs for p in (job.trainer, *_descendants(job.trainer, children))]
             time.sleep(_PERIOD_S / 2)
         counters.tick(pids)
     finally:
@@ -104,16 +111,17 @@ def watch(jobs: list[Job], recording: Path, seconds: float, executable: str) -> 
         "end": end,
         "exit_code": None,
         "environment": describe_environment() | {"main": _script(jobs[0].trainer)},
-        "attached": [_entry(job, queued) for job in jobs],
+        "attached": [_entry(job, queued, record.seen) for job, record in zip(jobs, records, strict=True)],
     }
     (recording / "recording.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def _entry(job: Job, queued: dict[int, float]) -> dict[str, Any]:
+def _entry(job: Job, queued: dict[int, float], seen: set[int]) -> dict[str, Any]:
     pids = [pid for pid in (job.trainer, *job.workers) if read_stat(pid) is not None]
     return {
         "trainer": job.trainer,
         "workers": job.workers,
+        "started": sorted(seen - {job.trainer, *job.workers}),
         "command": _command(job.trainer),
         "queued_s": {pid: _queued_s(pid) - queued[pid] for pid in pids},
         "waits": {pid: wait_channel(pid, None) for pid in pids},
@@ -127,6 +135,7 @@ class _Record:
         self._job = job
         self._output = recording / "stacks" / f"window-{job.trainer}-0.raw"
         self._begun = time.monotonic_ns()
+        self.seen: set[int] = set()
         command = [executable, "record", "--pid", str(job.trainer), "-s", "-i", "-t", "-f", "chrometrace"]
         command += ["-r", str(_RATE), "-d", str(max(1, round(seconds))), "-o", str(self._output)]
         self._child = subprocess.Popen(
@@ -157,6 +166,7 @@ class _Record:
             return lines[-1].strip() if lines else "no message"
         finally:
             self._output.unlink(missing_ok=True)
+        self.seen = {sample[1] for sample in table["samples"]}
         table |= {"trainer": self._job.trainer, "rate": _RATE, "begin": self._begun, "end": end_ns}
         self._output.with_suffix(".json").write_text(json.dumps(table), encoding="utf-8")
         return ""

@@ -82,18 +82,34 @@ class Loader:
         direct = self.own.get(name, self._position(name))
         if self.inner is None or direct != (ABSENT,):
             return direct
-        return self.inner.get(
-            name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name)
-        )
+        inner = self.inner.given(name, self._inner_position(name))
+        if len(inner) == 1:
+            left_out = self._left_out(*inner[0])
+            if left_out is not None:
+                return left_out
+        return self.inner.get(name, self._inner_position(name))
+
+    def _left_out(self, expr: Expr, init: Scope) -> Values | None:
+        """The default of a parameter of the project's loader class that is handed on, and that this call leaves out.
+
+        What other calls of the class give does not matter here.
+        """
+        if not isinstance(expr, Name) or any(b.kind != "param" for b in init.bindings.get(expr.id, ())):
+            return None
+        for position, param in enumerate(init.params[1:]):
+            if param.name == expr.id and param.default is not None:
+                given = self.own.get(param.name, None if param.kind == "keyword" else position)
+                if ABSENT in given:
+                    default = self.evaluator.values(param.default, init.parent or init)
+                    return join(tuple(v for v in given if v is not ABSENT), default)
+        return None
 
     def given(self, name: str) -> tuple[tuple[Expr, Scope], ...]:
         """The expressions that may be given for an argument, with the scope each stands in."""
         direct = self.own.given(name, self._position(name))
         if direct or self.inner is None:
             return direct
-        return self.inner.given(
-            name, _POSITIONS.get(name) if self.kind == "torch" else _GRAPH_POSITIONS.get(name)
-        )
+        return self.inner.given(name, self._inner_position(name))
 
     def settable(self, name: str) -> bool:
         """Whether a keyword argument can be given in the call itself without clashing with what it already gets."""
@@ -104,10 +120,14 @@ class Loader:
             self.inner is None and not taken and self._position(name) not in range(len(self.own.positional))
         )
 
+    def _inner_position(self, name: str) -> int | None:
+        """Where ``DataLoader`` itself takes the argument."""
+        return (_POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS).get(name)
+
     def _position(self, name: str) -> int | None:
         """Where the argument stands in the call: as in ``DataLoader``, or as in the project's own loader class."""
         if self.inner is None:
-            return (_POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS).get(name)
+            return self._inner_position(name)
         init = self.evaluator.method(self.cls, "__init__") if self.cls is not None else None
         params = [p.name for p in init.params[1:] if p.kind == "positional"] if init is not None else []
         return params.index(name) if name in params else None

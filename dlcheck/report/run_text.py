@@ -5,7 +5,7 @@ change.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -77,7 +77,9 @@ def _title(report: Report) -> Text:
     text = Text("dlcheck  ", "bold")
     blamed = [loader for loader in diagnosis.loaders if loader.verdict not in ("healthy", "unknown")]
     wait_s = sum(loader.wait_s for loader in diagnosis.loaders)
-    if blamed and blamed[0].verdict in FATAL:
+    if blamed and blamed[0].verdict == "hang":
+        text.append("Data loading stands still.", _BAD)
+    elif blamed and blamed[0].verdict in FATAL:
         text.append("Data loading ended this run.", _BAD)
     elif blamed:
         wall_s = sum(loader.wall_s for loader in diagnosis.loaders)
@@ -88,7 +90,8 @@ def _title(report: Report) -> Text:
         text.append("Data loading does not slow this training.", _GOOD)
     else:
         text.append("Nothing is known of data loading.", "bold")
-    return text.append(f"  ({duration(diagnosis.wall_s * 1e9)} in all, exit status {status})", "dim")
+    over = f" in all, exit status {status}" if "attached" not in diagnosis.environment else " of watching"
+    return text.append(f"  ({duration(diagnosis.wall_s * 1e9)}{over})", "dim")
 
 
 def _loader(report: Report, loader: LoaderDiagnosis, glyphs: str, arrow: str, width: int) -> Group:
@@ -119,13 +122,17 @@ def _headline(report: Report, loader: LoaderDiagnosis) -> Text:
     facts = [loader.dataset.rpartition(".")[2] or "dataset not known"]
     facts.append("" if workers is None else f"{workers or 'no'} worker{'' if workers == 1 else 's'}")
     facts.append(f"batch size {settings['batch_size']}" if settings.get("batch_size") is not None else "")
-    facts.append(f"{loader.batches} batches in {loader.epochs} epoch{'' if loader.epochs == 1 else 's'}")
+    counted = f"{loader.batches} batches in {loader.epochs} epoch{'' if loader.epochs == 1 else 's'}"
+    facts.append(counted if loader.phases_s else "")
     facts.append(f"made {loader.made} times" if loader.made > 1 else "")
     facts.append(f"rank {loader.rank}" if loader.rank is not None else "")
     site = loader.created_at
     where = f"{report.shown(site.file)}:{site.line}" if site.file else "place not known"
+    if not loader.phases_s:
+        # Seen from outside: what is known is the process.
+        where = f"process {loader.key.partition(':')[0]}"
     return (
-        Text("Loader ", "bold")
+        Text("Loader " if loader.phases_s else "Loaders of ", "bold")
         .append(where, "bold cyan")
         .append(f"  {', '.join(f for f in facts if f)}", "dim")
     )
@@ -174,18 +181,21 @@ def _bar(loader: LoaderDiagnosis, glyphs: str, width: int) -> Text:
 
 def _workers(workers: tuple[WorkerUse, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("worker", "batches", "busy", "CPU", "loop waited", "memory", "own memory"):
+    columns: dict[str, Callable[[WorkerUse], str]] = {
+        "worker": lambda use: str(use.worker),
+        "batches": lambda use: str(use.batches),
+        "busy": lambda use: "?" if use.busy_share is None else share(use.busy_share),
+        "CPU": lambda use: "?" if use.cpu_share is None else share(use.cpu_share),
+        "loop waited": lambda use: duration(use.waited_s * 1e9),
+        "memory": lambda use: "?" if use.rss_bytes is None else amount(use.rss_bytes),
+        "own memory": lambda use: "?" if use.private_bytes is None else amount(use.private_bytes),
+    }
+    if not any(use.batches or use.waited_s for use in workers):
+        del columns["batches"], columns["loop waited"]
+    for heading in columns:
         table.add_column(heading, justify="left" if heading == "worker" else "right")
     for use in workers[:_MOST_WORKERS]:
-        table.add_row(
-            str(use.worker),
-            str(use.batches),
-            "?" if use.busy_share is None else share(use.busy_share),
-            "?" if use.cpu_share is None else share(use.cpu_share),
-            duration(use.waited_s * 1e9),
-            "?" if use.rss_bytes is None else amount(use.rss_bytes),
-            "?" if use.private_bytes is None else amount(use.private_bytes),
-        )
+        table.add_row(*(cell(use) for cell in columns.values()))
     if len(workers) > _MOST_WORKERS:
         table.add_row(f"and {len(workers) - _MOST_WORKERS} more")
     return table

@@ -141,8 +141,8 @@ def test_top_watches_a_run_from_beside(terminal: Terminal, tmp_path: Path) -> No
                 break
             time.sleep(0.2)
         terminal.type(dlcheck("top", str(run.pid)))
-        lines = terminal.until(lambda lines: has("waits")(lines) and has("fetch batch")(lines))
-        assert any("train.py:12" in line for line in lines) and any("fetch-io" in line for line in lines)
+        wanted = [has(text) for text in ("train.py:12", "waits", "fetch batch", "fetch-io")]
+        terminal.until(lambda lines: all(seen(lines) for seen in wanted))
         terminal.until(has("has ended"))
         assert run.wait() == 0
     once = subprocess.run(
@@ -152,7 +152,7 @@ def test_top_watches_a_run_from_beside(terminal: Terminal, tmp_path: Path) -> No
         text=True,
         check=False,
     )
-    assert once.returncode == 0 and "has ended" in once.stdout and "100 batches" in once.stdout
+    assert once.returncode == 0 and "has ended" in once.stdout and "300 batches" in once.stdout
 
 
 def test_live_without_a_terminal_is_said_and_left_out(tmp_path: Path) -> None:
