@@ -13,9 +13,11 @@ from dlcheck.probe.procfs import sample_machine, sample_process
 
 _PERIOD_S = 0.5
 _BUDGET = 0.01
-_MEMORY_AGES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+_MEMORY_AGES_S = (0.5, 2.0, 4.0, 6.0, 10.0, 20.0)
 _MEMORY_PERIOD_S = 30.0
-_MEMORY_BUDGET = 0.005
+# Seconds of CPU for reading memory: at once, and per second of the run.
+_MEMORY_START_S = 0.1
+_MEMORY_BUDGET = 0.01
 _MOST_BYTES = 256_000_000
 
 
@@ -67,7 +69,7 @@ class Counters:
 
     def _memory_turn(self, now: float) -> int | None:
         """The process whose memory is to be read closely now: the one that has been due for longest."""
-        if self._memory_spent_s > _MEMORY_BUDGET * (now - self._begun) + 0.05:
+        if self._memory_spent_s > _MEMORY_START_S + _MEMORY_BUDGET * (now - self._begun):
             return None
         due = [(at, pid) for pid, at in self._memory_due.items() if at <= now]
         if not due:
