@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import pipeline
+from benchmarks.diagnosis.pipelines import pipeline
 
 pytestmark = [
     pytest.mark.slow,

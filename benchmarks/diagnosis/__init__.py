@@ -1,0 +1,1 @@
+"""How right the diagnosis is: programs with a known fault, or none, and what dlcheck and others say of them."""

@@ -1,0 +1,77 @@
+"""How right the diagnosis is: programs with a known fault, or none, run under ``dlcheck run``, and again with
+their cure.
+
+    python -m benchmarks.diagnosis [NAME...] [--pairs N] [--busy N] [--json FILE]
+    python -m benchmarks.diagnosis --tables FILE...
+
+For each program: the verdict and whether it is right; whether the hottest line lies in the function with the
+fault; the predicted speed-up of the cure beside the measured one (median of interleaved pairs of plain runs,
+without the probe). ``--busy``: so many processes use the machine's cores beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.diagnosis.measure import Result, can_run, measure
+from benchmarks.diagnosis.pipelines import PIPELINES
+from benchmarks.diagnosis.tables import line, load, markdown, summary
+
+
+def main() -> int:
+    """Run the chosen programs and print a line for each, and the totals."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="programs (default: all)")
+    parser.add_argument("--pairs", type=int, default=0, help="pairs of plain runs per cure (default: none)")
+    parser.add_argument("--busy", type=int, default=0, help="processes that use a core each, beside the runs")
+    parser.add_argument("--json", type=Path, help="add the results to this file; what it has is not run again")
+    parser.add_argument("--limit", type=int, default=0, help="at most so many programs, of those not yet run")
+    parser.add_argument("--tables", type=Path, nargs="+", help="results of earlier runs, as Markdown")
+    arguments = parser.parse_args()
+    if arguments.tables:
+        print(markdown([(path.stem, load(path)) for path in arguments.tables]))
+        return 0
+    kept = load(arguments.json) if arguments.json and arguments.json.exists() else []
+    done = {result.name for result in kept}
+    chosen = [p for p in PIPELINES if (not arguments.names or p.name in arguments.names) and p.name not in done]
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {arguments.busy} busy processes beside")
+    with _load(arguments.busy):
+        for pipeline in chosen[: arguments.limit or None]:
+            if not can_run(pipeline):
+                print(f"{pipeline.name:30} not run: it needs the rights of root")
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                result: Result = measure(pipeline, Path(folder), arguments.pairs)
+            kept.append(result)
+            print(line(result), flush=True)
+            if arguments.json:
+                text = json.dumps([r.as_json() for r in kept], indent=1)
+                arguments.json.write_text(text, encoding="utf-8")
+    print(summary(kept))
+    return 0
+
+
+@contextlib.contextmanager
+def _load(count: int) -> Iterator[None]:
+    """``count`` processes that compute without end."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
