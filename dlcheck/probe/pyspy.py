@@ -16,6 +16,7 @@ from typing import Any
 from dlcheck.probe import fallback
 
 _TRY_TIMEOUT_S = 10.0
+_DUMP_TRIES = 3
 _DUMP_TIMEOUT_S = 10.0
 _PR_SET_PDEATHSIG = 1
 INSTEAD = "stacks are sampled inside the workers instead"
@@ -89,19 +90,16 @@ def _explain(message: str) -> str:
 
 
 def dump(executable: str, pid: int) -> list[dict[str, Any]]:
-    """The stacks of all threads of a process now; empty where they cannot be had."""
-    try:
-        done = subprocess.run(
-            [executable, "dump", "--json", "--pid", str(pid)],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=_DUMP_TIMEOUT_S,
-            check=False,
-        )
-        threads = json.loads(done.stdout) if done.returncode == 0 else []
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return []
+    """The stacks of all threads of a process now; empty where they cannot be had.
+
+    The process is not stopped: one that hangs does not move, and only one tracer at a time can stop it, which may be the
+    sampler. Read while it moves, a stack can be torn, and is read again.
+    """
+    threads: list[dict[str, Any]] = []
+    for _ in range(_DUMP_TRIES):
+        threads = _dump_once(executable, pid)
+        if threads:
+            break
     return [
         {
             "thread": thread.get("thread_name") or "",
@@ -111,3 +109,19 @@ def dump(executable: str, pid: int) -> list[dict[str, Any]]:
         }
         for thread in threads
     ]
+
+
+def _dump_once(executable: str, pid: int) -> list[dict[str, Any]]:
+    try:
+        done = subprocess.run(
+            [executable, "dump", "--json", "--nonblocking", "--pid", str(pid)],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=_DUMP_TIMEOUT_S,
+            check=False,
+        )
+        found: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return []
+    return found
