@@ -48,8 +48,8 @@ def check(program: Program) -> Iterator[Report]:
         yield Report(
             item.scope,
             item.call.at,
-            f"the file that `{short(name)}` opens for every item is never closed, and workers can run out of file "
-            "descriptors: open it by `with`",
+            f"nothing closes the file that `{short(name)}` opens for every item: it stays open until it is garbage-collected, "
+            "and a worker can run out of file descriptors. Open it by `with`",
             help=f"`with {short(name)}(...) as f:`",
         )
 

@@ -23,7 +23,6 @@ from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Binding
-from dlcheck.program.values import ABSENT, Known
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -47,7 +46,7 @@ def check(program: Program) -> Iterator[Report]:
             "pass `pin_memory=True`",
             help="pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
             "`non_blocking=True` where the batch is moved",
-            confidence="high" if sure and not _left_open(loader) else "low",
+            confidence="high" if sure and not loader.left_open("pin_memory") else "low",
             also=(where,),
             fix=_fix(loader),
         )
@@ -64,12 +63,6 @@ def _fix(loader: Loader) -> Fix | None:
 
 def _is_torch(bindings: list[Binding]) -> bool:
     return any(b.kind == "import" and b.node.name is None and b.node.module == "torch" for b in bindings)
-
-
-def _left_open(loader: Loader) -> bool:
-    """The value is only a default that callers may change."""
-    values = loader.arg("pin_memory")
-    return ABSENT not in values and all(isinstance(v, Known) and v.by_default for v in values)
 
 
 RULE = Rule(

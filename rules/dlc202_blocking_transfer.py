@@ -33,7 +33,9 @@ def check(program: Program) -> Iterator[Report]:
 
 def _blocking(program: Program, use: Use) -> Iterator[Report]:
     pinned = [loader for loader in use.loaders if loader.pinned == "yes"]
-    unpinned = bool(use.loaders) and all(x.pinned == "no" and x.workers == "some" for x in use.loaders)
+    unpinned = bool(use.loaders) and all(
+        x.pinned == "no" and x.workers == "some" and not x.left_open("pin_memory") for x in use.loaders
+    )
     for transfer in program.transfers(use):
         if transfer.copied or transfer.device != "cuda":
             continue

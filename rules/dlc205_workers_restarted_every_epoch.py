@@ -78,7 +78,7 @@ def _confidence(program: Program, loader: Loader) -> Confidence | None:
     hooked = any(use.kind == "hook" for use in program.uses_of[loader])
     if not repeated:
         return "low" if hooked else None
-    if loader.workers != "some":
+    if loader.workers != "some" or loader.left_open("persistent_workers"):
         return "low"
     if program.role(loader) == "train":
         return "high"

@@ -213,6 +213,26 @@ RULE = Rule(
     ),
     clean=(
         """
+        # file: data.py
+        from torch.utils.data import DataLoader, Dataset
+
+        class Captions(Dataset):
+            def __init__(self, paths, tokenize):
+                self.paths, self.tokenize = paths, tokenize
+            def __getitem__(self, i):
+                return self.tokenize(self.paths[i])
+
+        def make_loader(args, paths, tokenize):
+            return DataLoader(Captions(paths, tokenize), num_workers=args.workers)
+        # file: tests/test_data.py
+        from types import SimpleNamespace
+        from data import make_loader
+
+        def test_loader():
+            args = SimpleNamespace(workers=0)
+            assert make_loader(args, [], lambda texts: texts) is not None
+        """,
+        """
         import torch
         from torch.utils.data import DataLoader
 

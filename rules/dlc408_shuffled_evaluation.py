@@ -168,6 +168,22 @@ RULE = Rule(
         """
         from torch.utils.data import DataLoader
 
+        class Trainer:
+            def __init__(self, val_set):
+                self.val_loader = DataLoader(val_set, 12, shuffle=True, num_workers=4, drop_last=True)
+                self.val_iter = iter(self.val_loader)
+            def val(self):
+                try:
+                    inputs = self.val_iter.next()
+                except StopIteration:
+                    self.val_iter = iter(self.val_loader)
+                    inputs = self.val_iter.next()
+                for key, value in inputs.items():
+                    inputs[key] = value.to("cuda")
+        """,
+        """
+        from torch.utils.data import DataLoader
+
         def main(train_set, test_set, model, split):
             train_loader = DataLoader(train_set, shuffle=True, drop_last=True)
             test_loader = DataLoader(test_set, shuffle=False, drop_last=False)

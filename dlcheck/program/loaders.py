@@ -111,6 +111,11 @@ class Loader:
             return direct
         return self.inner.given(name, self._inner_position(name))
 
+    def left_open(self, name: str) -> bool:
+        """The value of an argument is only a default that callers may change."""
+        values = self.arg(name)
+        return ABSENT not in values and all(isinstance(v, Known) and v.by_default for v in values)
+
     def settable(self, name: str) -> bool:
         """Whether a keyword argument can be given in the call itself without clashing with what it already gets."""
         if any(key == name for key, _ in self.call.keywords):

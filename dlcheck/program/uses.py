@@ -30,9 +30,23 @@ UseKind = Literal["for", "comp", "next", "list", "hook"]
 # Calls whose result is not the batches of what they are given.
 _NOT_BATCHES = frozenset(
     f"builtins.{n}"
-    for n in ("range", "len", "sum", "print", "isinstance", "hasattr", "id", "str", "type", "max", "min")
+    for n in (
+        "range",
+        "len",
+        "sum",
+        "print",
+        "isinstance",
+        "hasattr",
+        "id",
+        "str",
+        "type",
+        "max",
+        "min",
+        "next",
+    )
 )
 _NOT_BATCHES_OF = frozenset({"fit", "device", "to", "Adam", "SGD"})
+_NOT_ITS_BATCHES = frozenset({"dataset", "sampler", "batch_size", "batch_sampler"})
 # A loader wrapped more often than this is not recognised.
 _DEEPEST_WRAP = 5
 _VIEWS = frozenset(
@@ -128,7 +142,7 @@ class Consumption:
                 for argument in (*call.args, *(v for _, v in call.keywords)):
                     if isinstance(argument, (Name, Attr, Call, Sub, Star)):
                         yield from self.evaluator.values(argument, scope)
-                if receiver is not None:
+                if receiver is not None and _drawn_from(call, "") is None:
                     yield receiver
             case Group(_, items, scope, _):
                 for item in items[:20]:
@@ -138,7 +152,7 @@ class Consumption:
                 for entry in (*loose, *(e for group in entries.values() for e in group)):
                     if isinstance(entry.expr, (Name, Attr, Call, Sub)):
                         yield from self.evaluator.values(entry.expr, entry.scope)
-            case Method(receiver, attr) if attr not in ("dataset", "sampler", "batch_size", "batch_sampler"):
+            case Method(receiver, attr) if attr not in _NOT_ITS_BATCHES:
                 yield receiver
 
     # -- finding the uses -------------------------------------------------------------------------------------------
@@ -158,11 +172,12 @@ class Consumption:
                     )
             for site in scope.calls:
                 name = dotted(site.call.func)
-                if name in ("next", "list") and site.call.args:
-                    loaders = self.loaders_in(site.call.args[0], scope)
-                    if loaders and not self._iterates_container(site.call.args[0], scope):
+                drawn = _drawn_from(site.call, name)
+                if drawn is not None:
+                    loaders = self.loaders_in(drawn, scope)
+                    if loaders and not self._iterates_container(drawn, scope):
                         target = _target_of(site.statement, site.call)
-                        kind = "next" if name == "next" else "list"
+                        kind = "list" if name == "list" else "next"
                         self.uses.append(Use(kind, loaders, scope, site.block, None, target, site.at))
                 elif name.rpartition(".")[2] in ("fit", "validate", "test", "predict"):
                     self._framework(site.call, scope, site.block)
@@ -506,6 +521,15 @@ def _function_of(evaluator: Evaluator, value: Value) -> Scope | None:
 
 def _names_in(expr: Expr) -> set[str]:
     return {e.id for e in walk(expr) if isinstance(e, Name)}
+
+
+def _drawn_from(call: Call, name: str) -> Expr | None:
+    """What ``next(x)``, ``list(x)``, ``x.__next__()`` and ``x.next()``, as older code has it, take batches from."""
+    if name in ("next", "list"):
+        return call.args[0] if call.args else None
+    if isinstance(call.func, Attr) and call.func.attr in ("next", "__next__") and not call.args:
+        return call.func.base
+    return None
 
 
 def _target_of(statement: object, call: Call) -> Expr | None:

@@ -112,7 +112,7 @@ def test_text_says_the_verdict_the_line_and_the_change() -> None:
     print_report(report(), file)
     text = file.getvalue()
     assert "\x1b" not in text
-    assert "train.py:10" in text and "fetch-io" in text and "data.py:12" in text
+    assert "train.py:10" in text and "dataset: blocked" in text and "data.py:12" in text
     assert "Set num_workers=" in text and "Predicted" in text
     assert "worker-killed" in text and "after 500 ms" in text
     # Words of the program are shown as they are, and not taken for markup.
@@ -175,7 +175,7 @@ def test_text_is_plain_where_the_terminal_knows_ascii_only() -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
     print_report(report(), file)
     file.seek(0)
-    assert "fetch-io" in file.read()
+    assert "dataset: blocked" in file.read()
 
 
 def test_findings_are_kept_beside_a_recording(tmp_path: Path) -> None:
