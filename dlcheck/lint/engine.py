@@ -85,14 +85,17 @@ def chosen(code: str, select: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
 
 
 def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes]) -> Finding:
-    path = report.scope.module.path
+    module = report.scope.module
+    path = module.path
+    # Few care for the speed of a test.
+    slow_test = module.is_unit_test and rule.code.startswith(("DLC1", "DLC2"))
     return Finding(
         rule.code,
         rule.name,
         _place(str(root / path), report.at, read(path)),
         report.message,
         report.severity or rule.severity,
-        report.confidence or rule.confidence,
+        "low" if slow_test else report.confidence or rule.confidence,
         report.help,
         place_lines(report.scope, report.at),
         tuple(

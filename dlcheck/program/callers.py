@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from dlcheck.facts.model import Attr, Call, Const, Expr, Mapping, Name, Other, Seq, Sub, dotted
-from dlcheck.program.names import is_test
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import Ref
 
@@ -68,9 +67,9 @@ class Callers:
             self._asked.setdefault(name, []).append(scope)
             table = self._table(name)
             found = [entry for target in self._targets_of(scope) for entry in table.get(id(target), ())]
-            if not is_unit_test(scope.module):
+            if not scope.module.is_unit_test:
                 # What a test hands over says nothing of how the program is used.
-                found = [entry for entry in found if not is_unit_test(entry[1].scope.module)]
+                found = [entry for entry in found if not entry[1].scope.module.is_unit_test]
             for _, site, ref in sorted(found, key=lambda entry: entry[0]):
                 if id(site) not in seen:
                     seen.add(id(site))
@@ -180,15 +179,6 @@ class Callers:
             return False
         called = {v.scope for v in self._evaluator.values(site.call.func, site.scope) if isinstance(v, Ref)}
         return not asked or (bool(called) and any(not called.isdisjoint(self._targets_of(s)) for s in asked))
-
-
-def is_unit_test(module: Module) -> bool:
-    """Whether a module tests others. ``test_net.py`` of many projects is an evaluation, and is none."""
-    if not is_test(module.path):
-        return False
-    return "tests" in module.path.split("/")[:-1] or any(
-        name.startswith(("test_", "Test")) for name in (*module.scope.functions, *module.scope.classes)
-    )
 
 
 def handed_over(site: CallSite) -> Call | None:

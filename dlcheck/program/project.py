@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import PurePosixPath
 
 from dlcheck.facts.model import FileFacts, Import
+from dlcheck.program.names import is_test
 from dlcheck.program.scope import Scope, build
 
 
@@ -31,6 +32,14 @@ class Module:
     @property
     def is_notebook(self) -> bool:
         return self.path.endswith(".ipynb")
+
+    @cached_property
+    def is_unit_test(self) -> bool:
+        """Whether the module tests others. ``test_net.py`` of many projects is an evaluation, and is none."""
+        if not is_test(self.path):
+            return False
+        names = (*self.scope.functions, *self.scope.classes)
+        return "tests" in self.path.split("/")[:-1] or any(n.startswith(("test_", "Test")) for n in names)
 
 
 class Project:
