@@ -150,6 +150,20 @@ RULE = Rule(
     ),
     clean=(
         """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, device=None):
+            device = torch.device(device)
+            for images in DataLoader(dataset, num_workers=2, pin_memory=True):
+                model(images.to(device))
+
+        def repeat(dataset, model, device):
+            device = torch.device(device)
+            train(dataset, model, device)
+            repeat(dataset, model, device)
+        """,
+        """
         from torch.utils.data import DataLoader
 
         def train(dataset, model, device="cuda"):

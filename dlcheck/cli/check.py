@@ -120,6 +120,8 @@ def write_result(result: CheckResult, arguments: argparse.Namespace, settings: S
             print(f"{error_spot(error, result.sources).text}: {error.message}", file=sys.stderr)
         if not arguments.quiet:
             text += f"{summary(result)}\n"
+    for failure in result.failures:
+        print(f"dlcheck: {failure} (set DLCHECK_DEBUG=1 for the traceback)", file=sys.stderr)
     if to_file:
         try:
             Path(arguments.output_file).write_text(text, "utf-8", "backslashreplace")
@@ -130,9 +132,11 @@ def write_result(result: CheckResult, arguments: argparse.Namespace, settings: S
 
 
 def exit_status(result: CheckResult, arguments: argparse.Namespace) -> int:
-    """1 for findings that count, or files that could not be checked; else 0."""
+    """2 where a rule broke down; 1 for findings that count, or files that could not be checked; else 0."""
     from dlcheck.config.settings import SEVERITIES
 
+    if result.failures:
+        return 2
     if arguments.exit_zero:
         return 0
     least = SEVERITIES.index(arguments.exit_code_from or "info")

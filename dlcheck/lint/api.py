@@ -51,7 +51,8 @@ class FileError:
 class CheckResult:
     """All that a check found. ``files``: how many files were looked at. ``hidden``: how many findings are left out, by why.
 
-    ``sources`` holds the content of every file with a finding, or with comments that suppress some.
+    ``sources`` holds the content of every file with a finding, or with comments that suppress some. ``failures``: a line for
+    each rule that broke down on a project, so that its findings there are missing; a defect of dlcheck.
     """
 
     findings: tuple[Finding, ...]
@@ -59,6 +60,7 @@ class CheckResult:
     files: int
     sources: dict[str, bytes]
     hidden: dict[str, int] = field(default_factory=dict)
+    failures: tuple[str, ...] = ()
 
 
 def check_paths(
@@ -96,16 +98,18 @@ def check_paths(
     findings: list[Finding] = []
     errors: list[FileError] = []
     sources: dict[str, bytes] = {}
+    failures: list[str] = []
     count = 0
     for (home, marked), files in sorted(groups.items()):
         result = _check_project(home, marked, list(files), asked, overlay or {}, caching)
         findings += result.findings
         errors += result.errors
+        failures += result.failures
         sources |= result.sources
         count += result.files
     findings.sort(key=lambda f: (f.place.file, f.place.line, f.place.column, f.rule, f.message))
     errors.sort(key=lambda e: (e.file, e.line))
-    return CheckResult(tuple(findings), tuple(errors), count, sources)
+    return CheckResult(tuple(findings), tuple(errors), count, sources, failures=tuple(failures))
 
 
 def _syntax_error(path: Path, source: bytes) -> list[FileError]:
@@ -154,7 +158,7 @@ def _check_project(
         seeds = starting_files(given, everything, read.summary)
         result = run_rules(read, given, everything, seeds, asked, cache)
         result = replace(result, errors=(*_errors(read, given), *result.errors))
-        if cache is not None and key is not None:
+        if cache is not None and key is not None and not result.failures:
             cache.keep_result(key, result)
     if cache is not None and not overlay:
         cache.save(everything)

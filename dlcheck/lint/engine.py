@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,17 +53,33 @@ def run_rules(
     target = find_target(root, asked.settings or Settings(root))
     program = Program(project, target.python or (3, 10), target.start_method)
     findings: dict[tuple[str, Place], Finding] = {}
+    failures: list[str] = []
     for rule in (*all_rules(), *asked.own_rules):
         if not chosen(rule.code, asked.select, asked.ignore):
             continue
-        for report in rule.check(program):
+        reports, failure = _ask(rule, program)
+        failures += failure
+        for report in reports:
             if report.scope.module.path not in given:
                 continue
             finding = _finding(rule, report, root, read)
             if finding.confidence == "low" and not asked.low_confidence:
                 continue
             findings.setdefault((rule.code, finding.place), finding)
-    return CheckResult(tuple(findings.values()), tuple(problems), len(given), {})
+    return CheckResult(tuple(findings.values()), tuple(problems), len(given), {}, failures=tuple(failures))
+
+
+def _ask(rule: Rule, program: Program) -> tuple[list[Report], list[str]]:
+    """What a rule reports, and a line where it breaks down: the findings of the other rules are not lost for that."""
+    reports: list[Report] = []
+    try:
+        reports.extend(rule.check(program))
+    except Exception as error:
+        if os.environ.get("DLCHECK_DEBUG"):
+            raise
+        text = f"internal error in {rule.code}, whose findings are not complete: {type(error).__name__}: {error}"
+        return reports, [text]
+    return reports, []
 
 
 def _facts(name: str, read: Sources, cache: Cache | None) -> FileFacts:

@@ -438,11 +438,11 @@ class Consumption:
         }
         return "cuda" if "cuda" in kinds else "cpu" if kinds else "unknown"
 
-    def device_of(self, expr: Expr, scope: Scope) -> Literal["cuda", "cpu", "unknown"]:
+    def device_of(self, expr: Expr, scope: Scope, depth: int = 0) -> Literal["cuda", "cpu", "unknown"]:
         """What kind of device an expression names: cuda where any of its possible values is one."""
         if text_says_cuda(expr):
             return "cuda"
-        kinds = {self._device_kind(v, 0) for v in self.evaluator.values(expr, scope)}
+        kinds = {self._device_kind(v, depth) for v in self.evaluator.values(expr, scope)}
         if "cuda" in kinds:
             return "cuda"
         if kinds == {"cpu"}:
@@ -467,8 +467,8 @@ class Consumption:
             case Made(what, call, scope, _, _) if isinstance(what, str):
                 if what.startswith(("torch.cuda.", "torch.accelerator.")):
                     return "cuda"
-                if what == "torch.device" and call.args and depth < 4:
-                    return self.device_of(call.args[0], scope)
+                if what == "torch.device" and call.args and depth < _DEEPEST_WRAP:
+                    return self.device_of(call.args[0], scope, depth + 1)
                 if any(text_says_cuda(a) for a in call.args):
                     return "cuda"
                 if what == "" and "device" in dotted(call.func).lower():

@@ -273,6 +273,17 @@ def test_own_rules_that_cannot_be_used(run, content: str, message: str) -> None:
     assert "Traceback" not in outcome.err
 
 
+def test_a_rule_that_breaks_down_loses_nothing_else(run) -> None:  # type: ignore[no-untyped-def]
+    Path("our001_named_loader.py").write_text(
+        OWN_RULE.replace("        yield", "        len(1)\n        yield")
+    )
+    Path("dlcheck.toml").write_text('rules = ["our001_named_loader.py"]\n')
+    Path("a.py").write_text(FAULTY)
+    outcome = run("--exit-zero")
+    assert outcome.status == 2 and "DLC503" in outcome.out
+    assert "dlcheck: internal error in OUR001" in outcome.err and "Traceback" not in outcome.err
+
+
 # Settings
 
 
