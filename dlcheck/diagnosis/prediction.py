@@ -47,7 +47,9 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loop that can be replayed. ``fit``: simulated over measured time of the present settings."""
+    """A loop that can be replayed. ``fit``: simulated over measured time of the present settings. ``now``: its
+    simulated time with these, in ns, on ``ground`` and on each of ``grounds``.
+    """
 
     epochs: tuple[LoopEpoch, ...]
     setup: Setup
@@ -55,6 +57,7 @@ class Model:
     grounds: tuple[Ground, Ground]
     fit: float
     refusal: str
+    now: tuple[float, float, float]
 
 
 def build_model(
@@ -77,12 +80,14 @@ def build_model(
     replayed = _sample(_with_transfer(_uncontended(epochs, ground, slowdown), loader, setup))
     ground = _fit_others(replayed, setup, ground, runqueue_slowdown)
     share = sum(len(epoch.works) for epoch in replayed) / batches
-    fit = simulate(replayed, setup, ground).wall / (wall_ns * share)
+    present = simulate(replayed, setup, ground).wall
+    fit = present / (wall_ns * share)
     others = cores.others or 0.0
     spread = max(cores.others_deviation, 0.25 * max(ground.others, others))
     calm = replace(ground, others=max(0.0, ground.others - spread))
     busy = replace(ground, others=ground.others + spread)
-    return Model(replayed, setup, ground, (calm, busy), fit, _refusal(replayed, fit))
+    now = (present, *(simulate(replayed, setup, each).wall for each in (calm, busy)))
+    return Model(replayed, setup, ground, (calm, busy), fit, _refusal(replayed, fit), now)
 
 
 def predict(model: Model, change: Mapping[str, Any], setup: Setup) -> Prediction | None:
@@ -91,13 +96,10 @@ def predict(model: Model, change: Mapping[str, Any], setup: Setup) -> Prediction
     """
     if model.refusal:
         return None
-    now = simulate(model.epochs, model.setup, model.ground).wall
-    then = simulate(model.epochs, setup, model.ground).wall
-    ratios = [now / then]
-    for ground in model.grounds:
-        ratios.append(
-            simulate(model.epochs, model.setup, ground).wall / simulate(model.epochs, setup, ground).wall
-        )
+    grounds = (model.ground, *model.grounds)
+    # On a machine that nobody else uses the three are one.
+    then = {ground: simulate(model.epochs, setup, ground).wall for ground in dict.fromkeys(grounds)}
+    ratios = [now / then[ground] for now, ground in zip(model.now, grounds, strict=True)]
     # What the model misses now it will miss then; how much of that cancels is not known.
     doubt = abs(model.fit - 1.0) / 2
     error = 0.03 + doubt * min(1.0, abs(ratios[0] - 1.0))

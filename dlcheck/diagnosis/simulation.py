@@ -212,29 +212,38 @@ class _Epoch:
 
     def _advance(self, main: _Job | None) -> None:
         """Let time pass until something ends: a worker's batch, a timer, or what the loop is at."""
+        # This runs for every batch of every prediction: plain loops, no generators.
         active = [job for job in self._jobs if job is not None]
-        own = sum(job.share * job.cores for job in active)
         if main is not None:
-            own += main.share * main.cores
             active.append(main)
+        own = 0.0
+        for job in active:
+            own += job.share * job.cores
         slowdown = _slowdown(own, self._ground)
-        step = min((job.left * _stretch(job.share, slowdown) for job in active), default=float("inf"))
+        step = float("inf")
+        for job in active:
+            ends = job.left * (job.share * slowdown + 1.0 - job.share)
+            if ends < step:
+                step = ends
         if self._timers:
             step = min(step, max(0.0, self._timers[0][0] - self.t))
         if step == float("inf"):
             raise RuntimeError("the simulated loop waits for a batch that nobody makes")
         self.t += step
+        ended = False
         for job in active:
-            done = step / _stretch(job.share, slowdown)
+            done = step / (job.share * slowdown + 1.0 - job.share)
             job.left -= done
             if job is not main:
                 self.wanted += done * job.share
                 self.slowed += done * job.share * slowdown
-        for worker, running in enumerate(self._jobs):
-            if running is not None and running.left <= 1e-6:
-                self._jobs[worker] = None
-                self._feed(worker, self._making[worker])
-                self._occupy(worker)
+                ended = ended or job.left <= 1e-6
+        if ended:
+            for worker, running in enumerate(self._jobs):
+                if running is not None and running.left <= 1e-6:
+                    self._jobs[worker] = None
+                    self._feed(worker, self._making[worker])
+                    self._occupy(worker)
         while self._timers and self._timers[0][0] <= self.t + 1e-6:
             _, idx, worker = heapq.heappop(self._timers)
             if idx < 0:
