@@ -34,7 +34,9 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="programs (default: all)")
     parser.add_argument("--pairs", type=int, default=0, help="pairs of plain runs per cure (default: none)")
     parser.add_argument("--busy", type=int, default=0, help="processes that use a core each, beside the runs")
-    parser.add_argument("--json", type=Path, help="add the results to this file; what it has is not run again")
+    parser.add_argument(
+        "--json", type=Path, help="add the results to this file; what it has is not run again"
+    )
     parser.add_argument("--limit", type=int, default=0, help="at most so many programs, of those not yet run")
     parser.add_argument("--tables", type=Path, nargs="+", help="results of earlier runs, as Markdown")
     arguments = parser.parse_args()
@@ -43,7 +45,9 @@ def main() -> int:
         return 0
     kept = load(arguments.json) if arguments.json and arguments.json.exists() else []
     done = {result.name for result in kept}
-    chosen = [p for p in PIPELINES if (not arguments.names or p.name in arguments.names) and p.name not in done]
+    chosen = [
+        p for p in PIPELINES if (not arguments.names or p.name in arguments.names) and p.name not in done
+    ]
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {arguments.busy} busy processes beside")
     with _load(arguments.busy):
         for pipeline in chosen[: arguments.limit or None]:

@@ -101,7 +101,9 @@ def judged(pipeline: Pipeline, code: int, report: dict[str, Any]) -> Result:
         also=tuple(loader["also"]),
         right=loader["verdict"] in pipeline.verdicts,
         others_right=(
-            all(verdicts[name] in right for name, right in pipeline.others.items()) if pipeline.others else None
+            all(verdicts[name] in right for name, right in pipeline.others.items())
+            if pipeline.others
+            else None
         ),
         also_right=bool(set(pipeline.also) & {loader["verdict"], *loader["also"]}) if pipeline.also else None,
         culprit=first["function"],
@@ -155,7 +157,7 @@ def _command(pipeline: Pipeline, script: Path) -> list[str]:
     if pipeline.ranks == 1:
         return [str(script)]
     ranks = f"--nproc_per_node={pipeline.ranks}"
-    return [sys.executable, "-m", "torch.distributed.run", "--master_port=0", ranks, str(script)]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", ranks, str(script)]
 
 
 def _boxed(pipeline: Pipeline, command: Sequence[str]) -> list[str]:

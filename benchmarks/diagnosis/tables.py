@@ -16,7 +16,8 @@ def load(path: Path) -> list[Result]:
     lists = ("expected", "also", "predicted", "pairs")
     values = json.loads(path.read_text(encoding="utf-8"))
     return [
-        Result(**{k: tuple(v) if k in lists and v is not None else v for k, v in value.items()}) for value in values
+        Result(**{k: tuple(v) if k in lists and v is not None else v for k, v in value.items()})
+        for value in values
     ]
 
 
@@ -79,7 +80,10 @@ def confusion(results: Sequence[Result]) -> str:
     rows = ["| right \\ given | " + " | ".join(across) + " |", "| --- " * (1 + len(across)) + "|"]
     for truth in down:
         counts = [pairs.get((truth, given), 0) for given in across]
-        cells = [f"**{n}**" if given == truth and n else str(n or "") for given, n in zip(across, counts, strict=True)]
+        cells = [
+            f"**{n}**" if given == truth and n else str(n or "")
+            for given, n in zip(across, counts, strict=True)
+        ]
         rows.append(f"| {truth} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 

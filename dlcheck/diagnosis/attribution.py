@@ -37,8 +37,8 @@ CAUSES = (
     "unknown",
 )
 
-WORKER_BUSY = "worker busy"
-"""Beneath ``transfer``: the worker was on the CPU with its next batch, and did not get round to answering."""
+WORKER_BUSY = {"fetch": "worker busy", "collate": "worker busy collating"}
+"""Beneath ``transfer``, by stage: the worker was on the CPU with its next batch, and did not get round to answering."""
 
 _ON_CPU = ("fetch-cpu", "cpu-wait")
 
@@ -328,7 +328,8 @@ def _while_worker_works(batch: Batch, begin: int, end: int, work: Sequence[Batch
         for span_begin, span_end, shares in _made(other) if other is not batch else ():
             working = sum(weight for cause, detail, weight in shares if cause in _ON_CPU or detail == "cpu")
             resting = sum(weight for _, _, weight in shares) - working
-            parts = (("transfer", WORKER_BUSY, working), ("transfer", "unpickle", resting))
+            stage = "collate" if any("collate" in share for share in shares) else "fetch"
+            parts = (("transfer", WORKER_BUSY[stage], working), ("transfer", "unpickle", resting))
             spans.append((max(begin, span_begin), min(end, span_end), parts))
     return spans
 

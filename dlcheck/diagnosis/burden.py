@@ -28,7 +28,8 @@ _DOUBT = 0.1
 # Others who use less than this many cores are background noise.
 _OTHERS = 0.25
 
-_NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate", WORKER_BUSY))
+_BUSY = frozenset(WORKER_BUSY.values())
+_NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate")) | _BUSY
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def burden(evidence: Evidence) -> Burden:
 def innermost(part: Part) -> str:
     """The cause that lies beneath: of "queued" and the like, what the worker was doing then."""
     cause, detail = part
-    return detail if detail and (detail == WORKER_BUSY or cause in ("queued", "reorder", "main")) else cause
+    return detail if detail and (detail in _BUSY or cause in ("queued", "reorder", "main")) else cause
 
 
 def exceeds_cores(evidence: Evidence) -> bool:

@@ -11,6 +11,8 @@ from dlcheck.diagnosis.units import amount
 _PICKLED_BYTES = 65_536
 _FEW_NAMES_BYTES = 2_048
 _NAME_BYTES = 200
+# From here on copying takes longer than all else about handing over (some ms).
+_HEAVY_BYTES = 8_000_000
 
 FATAL = frozenset(
     ("hang", "worker-killed", "shared-memory-full", "dataset-error", "shared-across-threads", "duplicates")
@@ -109,6 +111,14 @@ def _transfer(evidence: Evidence) -> str:
         return (
             f"Put fewer tensors into a batch: some {size / _NAME_BYTES:.0f} are sent one by one. Stack them into"
             " a few in collate_fn."
+        )
+    heavy = [
+        b.size_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.size_bytes
+    ]
+    if heavy and median(heavy) >= _HEAVY_BYTES:
+        return (
+            f"Send less: each batch of {amount(median(heavy))} is copied to shared memory. Use a smaller dtype (uint8,"
+            " float16) or crop in the dataset, and convert in the training process."
         )
     return (
         "Use larger batches, or load without workers where loading is cheap: the cost of taking a batch from a"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median, quantiles
 
 from dlcheck.diagnosis.attribution import Part, Wait, attribute, by_cause, clocks, total
+from dlcheck.diagnosis.composition import composed
 from dlcheck.diagnosis.handover import Handover, handover, payload
 from dlcheck.diagnosis.hotlines import HotLine, Project, StageStacks, hot_lines, stage_stacks
 from dlcheck.diagnosis.loops import length, loop_epochs, loop_span
@@ -14,6 +15,9 @@ from dlcheck.diagnosis.machine import Cores, cores_during
 from dlcheck.diagnosis.memory import MemoryGrowth, memory_growth, worker_memory
 from dlcheck.diagnosis.prediction import Model, build_model
 from dlcheck.diagnosis.timeline import Batch, Cost, Incident, LoaderLife, Timeline
+
+# A line about an error is written a moment after the loop has met it.
+_SAYING_NS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,8 @@ class Evidence:
     """One loader's loop: its waits and all that explains them. Times in ns.
 
     ``once``: the part of waits that comes once in a run (first start-up and first batches, the end);
-    ``parts``: causes of all waits, ``recurring``: of those that come again and again. ``restarts``: iterators
+    ``parts``: causes of all waits, ``recurring``: of those that come again and again, ``blamed``: the same with the
+    making of a batch shared among its stages (``composition``). ``restarts``: iterators
     made after the first one. ``threads``: how many threads consumed one and the same iterator, or the loader
     at the same time. ``run_share``: what this loop takes of the time of all loops of the run. ``main_busy``:
     cores that other threads of the training process used while its loop waited.
@@ -56,6 +61,7 @@ class Evidence:
     once: int
     parts: dict[Part, int]
     recurring: dict[Part, int]
+    blamed: dict[Part, int]
     handover: Handover
     batches: int
     samples: int | None
@@ -115,6 +121,7 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
         once=sum(wait.ns for wait in once),
         parts=total(waits),
         recurring=total(recurring),
+        blamed=composed(recurring, _batches(loader)),
         handover=handover(recurring, cores, payload(_batches(loader)), busy),
         batches=len(samples),
         samples=sum(s for s in samples if s is not None) if samples and None not in samples else None,
@@ -249,7 +256,7 @@ def _was_waiting(loader: LoaderLife, t: int) -> bool:
     """Whether the loop over this loader was between its first request and its last one at the time."""
     for iterator in loader.iterators:
         for epoch in iterator.epochs:
-            if epoch.begin <= t and (epoch.end is None or t <= epoch.end):
+            if epoch.begin <= t and (epoch.end is None or t <= epoch.end + _SAYING_NS):
                 return True
     return False
 

@@ -69,12 +69,13 @@ class Handover:
     """What all hand-overs that were waited for consist of, in ns by the part that they were counted as.
 
     ``price``: unavoidable with workers, ``price_ns`` for each batch; ``starved``: put down to waiting for a
-    core.
+    core. ``content_ns``: what taking the content of all these batches in may cost, with a GIL to itself.
     """
 
     price: dict[Part, int]
     starved: dict[Part, int]
     price_ns: int
+    content_ns: int = 0
 
     @property
     def price_all(self) -> int:
@@ -135,7 +136,12 @@ def handover(waits: Sequence[Wait], cores: Cores, load: Payload, main_busy: floa
         if saturated:
             # Drawing indices is the loader's own code: it may have to wait for a core once.
             starved[_SAMPLER] = starved.get(_SAMPLER, 0) + min(wait.parts.get(_SAMPLER, 0), _SLICE_NS)
-    return Handover(paid, {part: ns for part, ns in starved.items() if ns}, int(median(handing)))
+    return Handover(
+        paid,
+        {part: ns for part, ns in starved.items() if ns},
+        int(median(handing)),
+        int(len(batches) * load.ns),
+    )
 
 
 def _handing(wait: Wait) -> list[Part]:

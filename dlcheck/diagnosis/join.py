@@ -20,7 +20,8 @@ _DEVICE = frozenset(("DLC201", "DLC202"))
 _SETUP_PATH = frozenset(("DLC101", "DLC109", "DLC302", "DLC304"))
 
 _IN_STAGE = ("fetch-cpu", "fetch-io")
-_LIKE_FETCH = (("unknown", "fetch"), ("transfer", WORKER_BUSY))
+_LIKE_FETCH = (("unknown", "fetch"), ("transfer", WORKER_BUSY["fetch"]))
+_LIKE_COLLATE = (("transfer", WORKER_BUSY["collate"]),)
 
 
 def stage_wait_s(evidence: Evidence, stage: str) -> float:
@@ -35,7 +36,7 @@ def stage_wait_s(evidence: Evidence, stage: str) -> float:
         elif stage == "fetch":
             belongs = inner in _IN_STAGE or (cause, detail) in _LIKE_FETCH
         elif stage == "collate":
-            belongs = inner == "collate"
+            belongs = inner == "collate" or (cause, detail) in _LIKE_COLLATE
         else:
             belongs = cause == "dispatch"
         ns += part if belongs else 0

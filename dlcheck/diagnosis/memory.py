@@ -10,21 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, Timeline
 
 # The interpreter's own arenas, buffers of libraries and the first batches settle within this much.
 _SETTLING_BYTES = 16 << 20
-# Two readings show growth; whether it goes on, as a leak does and a buffer does not, takes a third.
-_FEWEST_SAMPLES = 2
-_FEWEST_FOR_LEAK = 3
+# Two readings show a difference. Whether it was a step (a buffer that is filled once, the freed heap that a forked
+# worker inherits and writes to), or growth, takes a third.
+_FEWEST_SAMPLES = 3
+# Growth that came in one go is a step: less than this part of it came between any other two readings.
+_STEP = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerMemory:
-    """Private and resident bytes of one worker, first and last of its ``readings``. ``slope``: private bytes
-    per second, over the last half.
+    """Private and resident bytes of one worker, first and last of its readings. ``slope``: private bytes
+    per second, over the last half. ``step``: the most that it gained between one reading and the next.
     """
 
     pid: int
@@ -35,7 +38,7 @@ class WorkerMemory:
     rss_first: int
     rss_last: int
     slope: float
-    readings: int
+    step: int
 
     @property
     def growth(self) -> int:
@@ -79,7 +82,11 @@ def memory_growth(
     It must exceed what a worker needs to settle in, and a quarter of what it began with; and it must still
     go on, or be copy-on-write (which ends when everything is copied, and then stays).
     """
-    grown = [w for w in workers if w.growth > max(_SETTLING_BYTES, w.private_first // 4)]
+    grown = [
+        w
+        for w in workers
+        if w.growth > max(_SETTLING_BYTES, w.private_first // 4) and w.step < (1 - _STEP) * w.growth
+    ]
     if not grown:
         return None
     copied = [w for w in grown if w.rss_last - w.rss_first < w.growth / 2]
@@ -89,8 +96,6 @@ def memory_growth(
     )
     mean_slope = sum(w.growth / max(1e-9, (w.last_t - w.first_t) / 1e9) for w in grown) / len(grown)
     going_on = [w for w in grown if w.slope > 0.2 * mean_slope]
-    if kind == "leak" and all(w.readings < _FEWEST_FOR_LEAK for w in grown):
-        return None
     if kind == "leak" and (2 * len(going_on) <= len(grown) or _is_prefetch(loader, grown)):
         return None
     count = max((len(iterator.workers) for iterator in loader.iterators), default=len(grown))
@@ -112,8 +117,9 @@ def _observe(samples: Sequence[ProcessSample]) -> WorkerMemory:
     middle = next(s for s in samples if s.t - first.t >= (last.t - first.t) / 2)
     earlier = middle if middle is not last else samples[-2]
     slope = (_private(last) - _private(earlier)) * 1e9 / max(1, last.t - earlier.t)
+    step = max(_private(after) - _private(before) for before, after in pairwise(samples))
     return WorkerMemory(
-        last.pid, first.t, last.t, _private(first), _private(last), first.rss, last.rss, slope, len(samples)
+        last.pid, first.t, last.t, _private(first), _private(last), first.rss, last.rss, slope, step
     )
 
 

@@ -110,11 +110,11 @@ def startup_once(evidence: Evidence, load: Burden) -> Verdict | None:
 
 
 def tiny_batches(evidence: Evidence, load: Burden) -> Verdict | None:
-    """Batches are ready, but handing each over takes long beside the step that uses it.
+    """Handing batches over takes long beside the step that uses them, and longer than all else that they wait for.
 
     Abstains on a machine whose cores are taken: what handing over costs there says nothing of the loader.
     """
-    if load.price < _PRICE_SHARE or not load.is_light or evidence.handover.starved_all:
+    if load.price < max(_PRICE_SHARE, load.own) or evidence.handover.starved_all:
         return None
     return Verdict("transfer", wording.tiny_batches(evidence, load))
 
@@ -127,7 +127,7 @@ def folded(evidence: Evidence) -> dict[str, int]:
     keep_reorder = straggler(evidence) is not None
     keep_queue = oversubscribed(evidence) is not None
     handover = evidence.handover
-    for (cause, detail), whole in evidence.recurring.items():
+    for (cause, detail), whole in evidence.blamed.items():
         part = cause, detail
         if cause == "startup" and not evidence.restarts:
             continue
@@ -135,12 +135,16 @@ def folded(evidence: Evidence) -> dict[str, int]:
         name = cause
         if cause in ("reorder", "queued") and detail and not (cause == "reorder" and keep_reorder):
             name = detail
-        if detail == WORKER_BUSY or (name == "cpu-wait" and not keep_queue):
+        if detail in WORKER_BUSY.values() or (name == "cpu-wait" and not keep_queue):
             # What waited for a core, or had the worker's GIL, had work to do.
-            name = "collate" if detail == "collate" else "fetch-cpu"
+            name = "collate" if detail in ("collate", WORKER_BUSY["collate"]) else "fetch-cpu"
         if name == "main" and evidence.workers and not _is_main_busy(evidence):
             # Nothing kept the process from receiving: waking up is a part of the transfer.
             name = "transfer"
+        if part == ("transfer", "unpickle") and _has_no_gil(evidence):
+            held_up = max(0, ns - handover.content_ns)
+            causes["main"] = causes.get("main", 0) + held_up
+            ns -= held_up
         causes[name] = causes.get(name, 0) + ns
     if keep_queue:
         causes["cpu-wait"] = causes.get("cpu-wait", 0) + handover.starved_all
@@ -153,6 +157,14 @@ def _is_main_busy(evidence: Evidence) -> bool:
     """
     busy = evidence.main_busy if evidence.main_busy is not None else evidence.cores.main
     return busy is None or busy >= _HALF
+
+
+def _has_no_gil(evidence: Evidence) -> bool:
+    """Whether other threads of the training process were on a core for half of the time that its loop waited, so that
+    what takes a batch in must wait for them. A thread that pins memory takes batches in itself.
+    """
+    busy = evidence.main_busy
+    return busy is not None and busy >= _HALF and not evidence.loader.settings.get("pinning")
 
 
 def _waiting(evidence: Evidence) -> Verdict | None:

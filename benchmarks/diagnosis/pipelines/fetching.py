@@ -218,7 +218,7 @@ PIPELINES = (
 
             def read(self, index):
                 return torch.from_numpy(np.load(self.path)[index : index + 256].copy())
-        """, "read", 60, {"num_workers": 1}, step_s=0.005,
+        """, "read", 200, {"num_workers": 1}, step_s=0.002,
     ),
     Pipeline(
         # Read from the disk itself: the page cache is told to forget.
@@ -310,7 +310,7 @@ PIPELINES = (
     ),
     Pipeline(
         "all-on-one-core", ("oversubscribed", "fetch-cpu"),
-        _PINNED.format(pin="os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"), "decode", 80,
+        _PINNED.format(pin="os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"), "burn", 80,
         {"num_workers": 2}, ", worker_init_fn=settle", cured_definitions=_PINNED.format(pin="pass"), step_s=0.005,
     ),
     Pipeline(

@@ -93,11 +93,11 @@ PIPELINES = (
 
         class Data(Items):
             def __getitem__(self, index):
-                return f"the {index} quick brown foxes, jump over {index * 7} lazy dogs! " * 60
+                return f"the {index} quick brown foxes, jump over {index * 7} lazy dogs! " * 500
 
         class Tokenize:
             def __call__(self, texts):
-                rows = [[hash(word) % 30_000 for word in WORD.findall(text)][:512] for text in texts]
+                rows = [[hash(word) % 30_000 for word in WORD.findall(text)[:4000]] for text in texts]
                 return torch.tensor(rows)
         """, "__call__", 60, {"num_workers": 1}, ", collate_fn=Tokenize()", {"num_workers": 2}, batch_size=32,
     ),
@@ -144,7 +144,7 @@ PIPELINES = (
                 self.volume = torch.rand(12_000_000)
 
             def __getitem__(self, index):
-                return self.volume[: 12_000_000 - index % 7]
+                return self.volume[: 12_000_000 - index % 7].clone()
         """, "", 100, {"num_workers": 1, "batch_size": None}, batch_size=1, step_s=0.002,
     ),
 )  # fmt: skip

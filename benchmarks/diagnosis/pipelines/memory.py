@@ -49,10 +49,10 @@ PIPELINES = (
                 with open(path, "wb") as file:
                     for _ in range(40):
                         file.write(os.urandom(10 << 20))
-                self.rows = np.memmap(path, dtype=np.uint8, mode="r").reshape(2000, -1)
+                self.rows = np.memmap(path, dtype=np.uint8, mode="r").reshape(2048, -1)
 
             def __getitem__(self, index):
-                return torch.tensor(float(self.rows[index % 2000].sum()))
+                return torch.tensor(float(self.rows[index % 2048].sum()))
         """, "", 250, {"num_workers": 2}, step_s=0.025,
     ),
     Pipeline(

@@ -70,7 +70,7 @@ PIPELINES = (
         "long-items-decode", ("straggler",), """
         class Data(Items):
             def __getitem__(self, index):
-                self.decode(60_000 if index % 160 == 77 else 800)
+                self.decode(700_000 if index % 160 == 77 else 800)
                 return super().__getitem__(index)
 
             def decode(self, work):

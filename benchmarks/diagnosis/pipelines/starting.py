@@ -55,7 +55,7 @@ PIPELINES = (
         {"num_workers": 2}, cure={"persistent_workers": True}, epochs=6,
     ),
     Pipeline(
-        "index-built-late", ("startup", "fetch-cpu"), _LAZY.format(work="burn(0.4)"), "open", 30,
+        "index-built-late", ("startup", "fetch-cpu"), _LAZY.format(work="burn(0.4)"), "burn", 30,
         {"num_workers": 2}, cure={"persistent_workers": True}, epochs=6,
     ),
     Pipeline(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from benchmarks.diagnosis.program import Pipeline
 
 # Somebody ends a run that stands still.
-_PATIENCE = "signal.signal(signal.SIGALRM, lambda *_: sys.exit(7))\nsignal.alarm({seconds})\ntrain(loader, 1, 0.01)"
+_PATIENCE = (
+    "signal.signal(signal.SIGALRM, lambda *_: sys.exit(7))\nsignal.alarm({seconds})\ntrain(loader, 1, 0.01)"
+)
 
 PIPELINES = (
     Pipeline(
