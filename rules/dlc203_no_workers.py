@@ -8,7 +8,8 @@ Source: PyTorch documentation, *Single- and Multi-process Data Loading*.
 files.
 
 **Left alone:** data in memory (`TensorDataset`, arrays, MNIST): workers make it slower; a count that comes from the command
-line or a configuration (its default of 0 is reported with low confidence); evaluation loaders.
+line or a configuration (its default of 0 is reported with low confidence); evaluation loaders; loaders
+of which some batches are only looked at.
 
 **Versions:** all of torch 2.x.
 """
@@ -17,6 +18,8 @@ from collections.abc import Iterator
 
 from dlcheck.facts.model import At
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.loaders import Loader
+from dlcheck.program.looks import draws, left_early
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 
@@ -27,7 +30,7 @@ def check(program: Program) -> Iterator[Report]:
             continue
         role = program.role(loader)
         evidence = program.reads_files(loader)
-        if role == "eval" or evidence is None:
+        if role == "eval" or evidence is None or _only_looked_at(program, loader):
             continue
         also: tuple[tuple[Scope, At], ...] = ()
         if isinstance(evidence, str):
@@ -43,6 +46,11 @@ def check(program: Program) -> Iterator[Report]:
             confidence="high" if loader.workers == "none" and role == "train" else "low",
             also=also,
         )
+
+
+def _only_looked_at(program: Program, loader: Loader) -> bool:
+    uses = program.uses_of[loader]
+    return bool(uses) and all(use.kind == "next" or left_early(use) or draws(use) for use in uses)
 
 
 def _short(names: tuple[str, ...]) -> str:
@@ -110,6 +118,23 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import matplotlib.pyplot as plt
+        from PIL import Image
+        from torch.utils.data import DataLoader, Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+            def __getitem__(self, index):
+                return Image.open(self.paths[index]).convert("RGB")
+
+        if __name__ == "__main__":
+            train_data = Photos(["a.jpg"])
+            for image in DataLoader(train_data, batch_size=1, collate_fn=lambda x: x[0]):
+                plt.imshow(image)
+                plt.show()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader, TensorDataset

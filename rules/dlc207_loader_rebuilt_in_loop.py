@@ -9,7 +9,8 @@ trivial items: 52 ms per batch against 2 ms. See torch issue 1917.
 consumes it, directly or in a function, where its arguments do not vary with the loop.
 
 **Left alone:** `iter(loader)` once per epoch or after `StopIteration`; one peek before the loop; loaders that
-depend on the loop (folds, shards, a curriculum); a loader that an inner loop consumes for several epochs.
+depend on the loop (folds, shards, a curriculum); loaders without workers; a loader that an inner loop consumes for several
+epochs.
 
 **Versions:** all of torch 2.x.
 """
@@ -34,6 +35,8 @@ def check(program: Program) -> Iterator[Report]:
     for loader in program.loaders:
         if not program.uses_of[loader] or any(use.kind == "hook" for use in program.uses_of[loader]):
             continue
+        if loader.workers == "none":
+            continue  # nothing is started, and nothing lost
         if any(program.consumption.epoch_loops(use, loader) for use in program.uses_of[loader]):
             continue
         if _rebuilt(program, loader.scope, loader.site.block, _arguments(loader), 0):
@@ -145,6 +148,14 @@ def _vary(program: Program, scope: Scope, loops: list[Block], exprs: tuple[Expr,
             inside = binding.block is not None and set(binding.block.chain()) & set(loops)
             if inside and (binding.kind in ("for", "augment") or _not_a_copy(binding.value)):
                 names.add(name)
+    inside_loops = [
+        (name, binding.value)
+        for name, bindings in scope.bindings.items()
+        for binding in bindings
+        if binding.value is not None and binding.block is not None and set(binding.block.chain()) & set(loops)
+    ]
+    while more := {name for name, value in inside_loops if name not in names and _names_in(value) & names}:
+        names |= more
     if loops[0].kind == "while":
         names |= {
             n.id
@@ -154,6 +165,10 @@ def _vary(program: Program, scope: Scope, loops: list[Block], exprs: tuple[Expr,
     step = Step(scope, False, False, names)
     path = Path(program.evaluator, "loop", [step])
     return _uses_self(exprs, scope) or any(path.varies(expr, step) for expr in exprs)
+
+
+def _names_in(value: Expr) -> set[str]:
+    return {part.id for part in walk(value) if isinstance(part, Name)}
 
 
 def _not_a_copy(value: Expr | None) -> bool:
@@ -260,6 +275,18 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def check_experts(stream, model):
+            for i, experience in enumerate(stream):
+                data = stream.parts[i].dataset
+                for x, y in DataLoader(data, batch_size=256, num_workers=4):
+                    model(x)
+                other, _ = experience.dataset, experience.label
+                for x, y in DataLoader(other, batch_size=256, num_workers=4):
+                    model(x)
+        """,
         """
         from torch.utils.data import DataLoader
 

@@ -12,7 +12,8 @@ the dataset is given, or in what the set-up of a dataset or transform keeps on `
 
 **Left alone:** loaders without workers; programs that say `multiprocessing_context="fork"` or `set_start_method("fork")`;
 classes that say how they are pickled (`__getstate__`, `__reduce__`); functions of a module, methods, and `functools.partial`
-of these; notebooks; open files (DLC302); threads and pools that items wait for (DLC308).
+of these; notebooks; open files (DLC302); threads and pools that items wait for (DLC308). Where the number of workers is an
+option with a default of 0, the finding has low confidence.
 
 **Versions:** all of torch 2.x. An error where the project does not fork (`set_start_method`, Python 3.14).
 """
@@ -59,6 +60,7 @@ def check(program: Program) -> Iterator[Report]:
                 f"{found.what} {fault}{where}: they do not start. {cure}",
                 help=help,
                 severity=None if forks else "error",
+                confidence="low" if loader.workers == "none by default" else None,
                 also=((loader.scope, loader.at),),
                 fix=name_lambda(function, role, names) if function is not None else None,
             )

@@ -168,10 +168,15 @@ def _outcome(scope: Scope, handler: Handler, around: Block | None, function: Ite
             return ""
     if handler.name is not None and _hands_on(scope, handler, inside):
         return ""
-    made_up = any(_last(site.call.func) in _MADE_UP for site in calls)
+    made_up = any(_last(site.call.func) in _MADE_UP and not _picks(site.call) for site in calls)
     if printed and not made_up:
         return ""
     return _goes_on(handler.body, function, made_up)
+
+
+def _picks(call: Call) -> bool:
+    """A random index (``randint(len(self))``), not random content."""
+    return any(isinstance(part, Call) and _last(part.func) == "len" for a in call.args for part in walk(a))
 
 
 def _goes_on(body: tuple[Stmt, ...], function: ItemFunction, made_up: bool) -> str:
@@ -309,6 +314,21 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+            def __getitem__(self, index):
+                try:
+                    return Image.open(self.paths[index]).convert("RGB")
+                except Exception as error:
+                    print(f"cannot load {self.paths[index]}: {error}")
+                    return self[np.random.randint(len(self.paths))]
+        """,
         """
         import logging
         import warnings

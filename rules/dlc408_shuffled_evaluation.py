@@ -19,9 +19,10 @@ from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
+from dlcheck.program.looks import left_early
 from dlcheck.program.names import is_test
 from dlcheck.program.program import Program
-from dlcheck.program.uses import Use, lightning_hook
+from dlcheck.program.uses import lightning_hook
 from dlcheck.program.values import Absent, only
 
 _EVAL_WORDS = frozenset(
@@ -69,20 +70,8 @@ def _for_evaluation(program: Program, loader: Loader) -> bool:
     ):
         return False
     return not uses or any(
-        use.kind in ("for", "comp", "hook", "list") and not _left_early(use) for use in uses
+        use.kind in ("for", "comp", "hook", "list") and not left_early(use) for use in uses
     )
-
-
-def _left_early(use: Use) -> bool:
-    """The loop over the batches is left before its end: only some of them are wanted."""
-    if use.inner is None:
-        return False
-    loops = ("for", "while", "comp")
-    for _, block in use.scope.breaks:
-        around = [b for b in block.chain() if b.kind in loops] if block is not None else []
-        if around and around[0] is use.inner:
-            return True
-    return any(block is not None and use.inner in block.chain() for _, block in use.scope.returns)
 
 
 def _confidence(loader: Loader, name: str) -> Confidence:

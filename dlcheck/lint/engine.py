@@ -77,7 +77,9 @@ def _ask(rule: Rule, program: Program) -> tuple[list[Report], list[str]]:
     except Exception as error:
         if os.environ.get("DLCHECK_DEBUG"):
             raise
-        text = f"internal error in {rule.code}, whose findings are not complete: {type(error).__name__}: {error}"
+        text = (
+            f"internal error in {rule.code}, whose findings are not complete: {type(error).__name__}: {error}"
+        )
         return reports, [text]
     return reports, []
 
@@ -104,8 +106,8 @@ def chosen(code: str, select: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
 def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes]) -> Finding:
     module = report.scope.module
     path = module.path
-    # Few care for the speed of a test.
-    slow_test = module.is_unit_test and rule.code.startswith(("DLC1", "DLC2"))
+    # Few care for the speed and the memory of a test.
+    slow_test = module.is_unit_test and rule.code.startswith(("DLC1", "DLC2", "DLC5"))
     return Finding(
         rule.code,
         rule.name,
