@@ -57,7 +57,7 @@ class Model:
     grounds: tuple[Ground, Ground]
     fit: float
     refusal: str
-    now: tuple[float, float, float]
+    now: tuple[float, ...]
 
 
 def build_model(
