@@ -18,7 +18,9 @@ _STAGES = frozenset(("fetch-cpu", "fetch-io", "collate", "cpu-wait"))
 
 def composed(waits: Iterable[Wait], batches: Iterable[Batch]) -> dict[Part, int]:
     """Nanoseconds of each part over all ``waits``, those for making the awaited batch shared among its stages."""
-    awaited = {(b.asked, b.idx): b for b in batches if b.asked is not None}
+    awaited: dict[tuple[int, int | None], Batch] = {
+        (b.asked, b.idx): b for b in batches if b.asked is not None
+    }
     parts: dict[Part, int] = {}
     for wait in waits:
         batch = awaited.get((wait.begin, wait.idx)) if wait.worker is not None else None
