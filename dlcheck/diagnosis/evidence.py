@@ -11,7 +11,7 @@ from dlcheck.diagnosis.composition import composed
 from dlcheck.diagnosis.handover import Handover, handover, payload
 from dlcheck.diagnosis.hotlines import HotLine, Project, StageStacks, hot_lines, stage_stacks
 from dlcheck.diagnosis.loops import length, loop_epochs, loop_span
-from dlcheck.diagnosis.machine import Cores, cores_during
+from dlcheck.diagnosis.machine import Cores, Usage, cores_during
 from dlcheck.diagnosis.memory import MemoryGrowth, memory_growth, worker_memory
 from dlcheck.diagnosis.prediction import Model, build_model
 from dlcheck.diagnosis.timeline import Batch, Cost, Incident, LoaderLife, Timeline
@@ -98,14 +98,14 @@ class Evidence:
         return max(0, self.wait - self.once) / wall if wall > 0 else 0.0
 
 
-def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
+def gather(timeline: Timeline, loader: LoaderLife, usage: Usage) -> Evidence:
     """The evidence on one loader. Its share of the run is not known here: see ``gather_all``."""
     waits = attribute(loader, timeline.end)
     spans = loop_span(loader, waits, timeline.end)
     wall = length(spans)
     epochs = loop_epochs(loader)
     stacks = stage_stacks(timeline, loader, waits)
-    cores = cores_during(timeline, loader, spans)
+    cores = cores_during(timeline, loader, spans, usage)
     project = Project(timeline.environment)
     making = _making(loader, waits)
     busy = _main_busy(loader)
@@ -142,9 +142,10 @@ def gather(timeline: Timeline, loader: LoaderLife) -> Evidence:
     )
 
 
-def gather_all(timeline: Timeline) -> list[Evidence]:
-    """The evidence on every loader of the run."""
-    gathered = [gather(timeline, loader) for loader in timeline.loaders]
+def gather_all(timeline: Timeline, usage: Usage | None = None) -> list[Evidence]:
+    """The evidence on every loader of the run. ``usage``: of its cores, where the timeline has a part of the run only."""
+    usage = usage or Usage.of(timeline)
+    gathered = [gather(timeline, loader, usage) for loader in timeline.loaders]
     spent: dict[int, int] = {}
     for evidence in gathered:
         # Loops of different processes (ranks) run side by side.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pstdev
@@ -32,8 +32,27 @@ class Cores:
     throttled_s: float | None
 
 
-def cores_during(timeline: Timeline, loader: LoaderLife, spans: tuple[Interval, ...]) -> Cores:
-    """Who used the cores while the loops of ``loader`` ran."""
+class Usage:
+    """CPU seconds of all processes of a run, and those of the machine: read once, asked for each loop."""
+
+    def __init__(self, timeline: Timeline, born: Mapping[int, int]) -> None:
+        by_pid: dict[int, list[ProcessSample]] = {}
+        for sample in timeline.processes:
+            by_pid.setdefault(sample.pid, []).append(sample)
+        self.meters = {pid: _meter(samples, born.get(pid)) for pid, samples in by_pid.items()}
+        self.others = list(_rates_of_others(timeline, list(self.meters.values())))
+
+    @classmethod
+    def of(cls, timeline: Timeline) -> Usage:
+        """That of a whole run."""
+        lives = [w for loader in timeline.loaders for i in loader.iterators for w in i.workers]
+        return cls(timeline, {w.pid: w.process_start for w in lives if w.process_start is not None})
+
+
+def cores_during(
+    timeline: Timeline, loader: LoaderLife, spans: tuple[Interval, ...], usage: Usage | None = None
+) -> Cores:
+    """Who used the cores while the loops of ``loader`` ran. ``usage``: that of the run, where it was read already."""
     environment = timeline.environment
     limits = [environment.get(key) for key in ("affinity", "cpu_quota", "cpu_count")]
     usable = min((float(limit) for limit in limits if limit), default=None)
@@ -41,14 +60,11 @@ def cores_during(timeline: Timeline, loader: LoaderLife, spans: tuple[Interval, 
     if not spans:
         return Cores(host, usable, None, None, None, 0.0, None, None)
     begin, end = spans[0][0], spans[-1][1]
-    by_pid: dict[int, list[ProcessSample]] = {}
-    for sample in timeline.processes:
-        by_pid.setdefault(sample.pid, []).append(sample)
-    born = _births(timeline)
-    meters = {pid: _meter(samples, born.get(pid)) for pid, samples in by_pid.items()}
-    main = _rate(meters.get(loader.pid), begin, end)
-    own = sum(_rate(meter, begin, end) or 0.0 for meter in meters.values()) if main is not None else None
-    others, deviation = _others(timeline, list(meters.values()), begin, end)
+    usage = usage or Usage.of(timeline)
+    main = _rate(usage.meters.get(loader.pid), begin, end)
+    rates = (_rate(meter, begin, end) or 0.0 for meter in usage.meters.values())
+    own = sum(rates) if main is not None else None
+    others, deviation = _others(usage.others, begin, end)
     free = None
     if usable is not None and own is not None:
         free = usable - own
@@ -59,16 +75,6 @@ def cores_during(timeline: Timeline, loader: LoaderLife, spans: tuple[Interval, 
 
 
 _Meter = tuple[list[int], list[float]]
-
-
-def _births(timeline: Timeline) -> dict[int, int]:
-    return {
-        life.pid: life.process_start
-        for loader in timeline.loaders
-        for iterator in loader.iterators
-        for life in iterator.workers
-        if life.process_start is not None
-    }
 
 
 def _meter(samples: Sequence[ProcessSample], born: int | None) -> _Meter:
@@ -110,24 +116,31 @@ def _rate(meter: _Meter | None, begin: int, end: int) -> float | None:
     return observed / (high - low) if high - low > 0.5 * (end - begin) else observed / (end - begin)
 
 
-def _others(timeline: Timeline, meters: list[_Meter], begin: int, end: int) -> tuple[float | None, float]:
-    """Cores used by everything that is not of this run, nor dlcheck: the mean, and the deviation per
-    second.
-    """
-    samples = [s for s in timeline.machine if begin - 1e9 <= s.t <= end + 1e9]
-    rates: list[tuple[float, int]] = []
+def _rates_of_others(timeline: Timeline, meters: list[_Meter]) -> Iterator[tuple[int, int, float]]:
+    """Cores used by everything that is not of this run, nor dlcheck: from one sample of the machine to the next."""
     overhead = timeline.overhead
     wall_s = overhead.get("wall_s") or 0.0
     probe = (
         (overhead.get("stacks_cpu_s", 0.0) + overhead.get("monitor_cpu_s", 0.0)) / wall_s if wall_s else 0.0
     )
-    for earlier, later in pairwise(samples):
+    meters = [meter for meter in meters if meter[0]]
+    samples = timeline.machine
+    # What each had used by then, once for both intervals that meet there.
+    used = [sum(_read_s(meter, sample.t) for meter in meters) for sample in samples]
+    for (earlier, own), (later, own_later) in pairwise(zip(samples, used, strict=True)):
         ns = later.t - earlier.t
-        if ns <= 0:
-            continue
-        own_s = sum(_used_s(meter, earlier.t, later.t) for meter in meters if meter[0])
-        busy_s = later.cpu_busy_s - earlier.cpu_busy_s
-        rates.append(((busy_s - own_s) * 1e9 / ns - probe, ns))
+        if ns > 0:
+            busy_s = later.cpu_busy_s - earlier.cpu_busy_s
+            yield earlier.t, later.t, (busy_s - (own_later - own)) * 1e9 / ns - probe
+
+
+def _others(seen: Sequence[tuple[int, int, float]], begin: int, end: int) -> tuple[float | None, float]:
+    """The mean of what others used between ``begin`` and ``end``, and the deviation from interval to interval."""
+    rates = [
+        (rate, later - earlier)
+        for earlier, later, rate in seen
+        if begin - 1e9 <= earlier and later <= end + 1e9
+    ]
     if not rates:
         return None, 0.0
     mean = sum(rate * ns for rate, ns in rates) / sum(ns for _, ns in rates)
