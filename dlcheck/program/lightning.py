@@ -21,10 +21,11 @@ def trained_on_gpu(program: Program, loader: Loader) -> tuple[Scope, At] | None:
     """
     if not any(use.kind == "hook" for use in program.uses_of[loader]):
         return None
-    for module in program.modules:
+    own = loader.scope.module
+    for module in sorted(program.modules, key=lambda module: _distance(module.path, own.path)):
         scopes = list(module.scope.descend())
         trainers = [site for scope in scopes for site in scope.calls if _makes_trainer(site)]
-        if module is not loader.scope.module and not trainers:
+        if module is not own and not trainers:
             continue
         for site in trainers:
             if _asks_for_gpu(program, site):
@@ -37,7 +38,16 @@ def trained_on_gpu(program: Program, loader: Loader) -> tuple[Scope, At] | None:
             for attr, _ in scope.attrs:
                 if attr.attr == "gpus":
                     return scope, attr.at
+        if trainers and module is own:
+            return None  # the trainers of other files are for other loaders
     return None
+
+
+def _distance(path: str, other: str) -> int:
+    """How many folders lie between two files; their own is the nearest."""
+    here, there = path.split("/"), other.split("/")
+    shared = next((n for n, (a, b) in enumerate(zip(here, there, strict=False)) if a != b), len(here))
+    return len(here) + len(there) - 2 * shared
 
 
 def _makes_trainer(site: CallSite) -> bool:
