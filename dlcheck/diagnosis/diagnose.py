@@ -9,12 +9,13 @@ from dlcheck.diagnosis.attribution import Part, by_cause
 from dlcheck.diagnosis.evidence import Evidence, gather_all
 from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.hotlines import Project
-from dlcheck.diagnosis.join import culprits, is_at, price
+from dlcheck.diagnosis.join import costs_of, culprits, is_at
+from dlcheck.diagnosis.machine import Usage
 from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
-from dlcheck.diagnosis.ranks import lateness
+from dlcheck.diagnosis.pieces import Piece, join
+from dlcheck.diagnosis.ranks import passes
 from dlcheck.diagnosis.sampled import diagnose_sampled
 from dlcheck.diagnosis.timeline import Batch, ProcessSample, Timeline
-from dlcheck.diagnosis.units import cores
 from dlcheck.diagnosis.verdicts import judge
 from dlcheck.lint.finding import Finding
 
@@ -26,26 +27,31 @@ _MOST_SLOW_SAMPLES = 5
 def diagnose(timeline: Timeline, findings: Iterable[Finding] = ()) -> Diagnosis:
     """Everything that can be said of a recorded run. ``findings``: static ones, with absolute paths."""
     findings = tuple(findings)
+    return join([examine(timeline, findings)], findings)
+
+
+def examine(timeline: Timeline, findings: Sequence[Finding], usage: Usage | None = None) -> Piece:
+    """The same of some processes of a run. ``usage``: the cores of all of it."""
     project = Project(timeline.environment)
-    evidences = gather_all(timeline)
+    evidences = gather_all(timeline, usage)
     samples: dict[int, list[ProcessSample]] = {}
     for sample in timeline.processes:
         samples.setdefault(sample.pid, []).append(sample)
     loaders = [_diagnose(evidence, findings, project, samples) for evidence in evidences]
     loaders += diagnose_sampled(timeline, findings, project)
-    return Diagnosis(
+    return Piece(
         command=timeline.command,
         exit_code=timeline.exit_code,
-        wall_s=(timeline.end - timeline.begin) / 1e9,
-        begin_ns=timeline.begin,
-        # What ended the run comes first, then what it waited for most.
-        loaders=tuple(sorted(loaders, key=lambda loader: (loader.verdict not in FATAL, -loader.wait_s))),
+        begin=timeline.begin,
+        end=timeline.end,
+        loaders=tuple(loaders),
         incidents=timeline.incidents,
-        findings=price(findings, evidences, project),
+        costs=costs_of(findings, evidences, project),
+        passes=passes(timeline.loaders),
+        others=max((evidence.cores.others or 0.0 for evidence in evidences), default=0.0),
         environment=timeline.environment,
         overhead=timeline.overhead,
-        notes=(*timeline.notes, *_missing(timeline), *_busy(evidences)),
-        ranks=lateness(timeline.loaders),
+        notes=timeline.notes,
     )
 
 
@@ -185,20 +191,3 @@ def _notes(evidence: Evidence) -> tuple[str, ...]:
 
 def _name(evidence: Evidence) -> str:
     return evidence.loader.dataset.rpartition(".")[2] or "a loader"
-
-
-def _busy(evidences: Sequence[Evidence]) -> tuple[str, ...]:
-    """A word of warning where others used the machine while a loop ran."""
-    others = max((e.cores.others or 0.0 for e in evidences), default=0.0)
-    if others <= 0.5:
-        return ()
-    return (
-        f"Other programs used up to {cores(others)} of this machine: times and predictions would be better"
-        " without them.",
-    )
-
-
-def _missing(timeline: Timeline) -> tuple[str, ...]:
-    if timeline.loaders or timeline.environment.get("attached"):
-        return ()
-    return ("No DataLoader was iterated in this run.",)

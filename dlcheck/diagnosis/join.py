@@ -5,6 +5,7 @@ finding.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dlcheck.diagnosis.attribution import WORKER_BUSY
 from dlcheck.diagnosis.evidence import Evidence
@@ -77,52 +78,96 @@ def is_at(finding: Finding, loader: LoaderLife, project: Project) -> bool:
     return here and finding.place.file == project.absolute(site.file)
 
 
-def price(
-    findings: Sequence[Finding], evidences: Sequence[Evidence], project: Project
-) -> tuple[PricedFinding, ...]:
-    """Each finding with its cost, the costliest first; the rest in their own order."""
-    priced = [_price(finding, evidences, project) for finding in findings]
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a finding cost in some loops, in seconds. ``loops``: how many it speaks of; ``samples``: stack samples that
+    could have shown it. Costs in several processes add up.
+    """
+
+    cost_s: float = 0.0
+    wall_s: float = 0.0
+    loops: int = 0
+    samples: int = 0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
+            self.cost_s + other.cost_s,
+            self.wall_s + other.wall_s,
+            self.loops + other.loops,
+            self.samples + other.samples,
+        )
+
+
+def price(findings: Sequence[Finding], costs: Sequence[Sequence[Cost]]) -> tuple[PricedFinding, ...]:
+    """Each finding with its cost, the costliest first; the rest in their own order. ``costs``: of each process, what
+    ``costs_of`` says of all findings.
+    """
+    priced = [
+        _priced(finding, sum(own, Cost()))
+        for finding, own in zip(findings, zip(*costs, strict=True), strict=True)
+    ]
     return tuple(sorted(priced, key=lambda p: -(p.cost_s or 0.0)))
 
 
-def _price(finding: Finding, evidences: Sequence[Evidence], project: Project) -> PricedFinding:
-    if finding.rule[:4] == "DLC2":
-        own = [e for e in evidences if is_at(finding, e.loader, project)]
-        if not own:
-            return PricedFinding(finding, None, None, "this loader was not used in the run")
+def costs_of(
+    findings: Sequence[Finding], evidences: Sequence[Evidence], project: Project
+) -> tuple[Cost, ...]:
+    """What each finding cost in the loops of ``evidences``."""
+    return tuple(_cost(finding, evidences, project) for finding in findings)
+
+
+def _is_setting(finding: Finding) -> bool:
+    return finding.rule[:4] == "DLC2"
+
+
+def _is_line(finding: Finding) -> bool:
+    return finding.rule not in _SETUP_PATH and finding.rule[:4] in ("DLC1", "DLC3")
+
+
+def _priced(finding: Finding, cost: Cost) -> PricedFinding:
+    def unknown(why: str) -> PricedFinding:
+        return PricedFinding(finding, None, None, why)
+
+    def known(why: str) -> PricedFinding:
+        return PricedFinding(finding, cost.cost_s, cost.cost_s / cost.wall_s if cost.wall_s else None, why)
+
+    if _is_setting(finding):
+        if not cost.loops:
+            return unknown("this loader was not used in the run")
         if finding.rule in _STARTUP:
-            return _sum(finding, own, "startup", "waits for workers that were started again")
+            return known("waits for workers that were started again")
         if finding.rule in _INLINE:
-            return _sum(finding, own, "main", "waits for batches that the loop loads itself")
+            return known("waits for batches that the loop loads itself")
         if finding.rule in _DEVICE:
-            return PricedFinding(finding, None, None, "copies to the device happen within the step")
-        return PricedFinding(finding, None, None, "its cost is not a waiting time")
-    if finding.rule in _SETUP_PATH or finding.rule[:4] not in ("DLC1", "DLC3"):
-        return PricedFinding(finding, None, None, "its cost is not a waiting time")
-    return _price_lines(finding, evidences, project)
+            return unknown("copies to the device happen within the step")
+        return unknown("its cost is not a waiting time")
+    if not _is_line(finding):
+        return unknown("its cost is not a waiting time")
+    if not cost.samples:
+        return unknown("no stack was sampled while batches were made")
+    if not cost.wall_s:
+        return unknown("no stack sample lies in it")
+    return known("waits that stack samples place there")
 
 
-def _sum(finding: Finding, evidences: Sequence[Evidence], cause: str, why: str) -> PricedFinding:
-    ns = sum(n for e in evidences for (name, _), n in e.recurring.items() if name == cause)
-    wall = sum(e.wall for e in evidences)
-    return PricedFinding(finding, ns / 1e9, ns / wall if wall else None, why)
-
-
-def _price_lines(finding: Finding, evidences: Sequence[Evidence], project: Project) -> PricedFinding:
-    cost_s = wall_s = 0.0
-    samples = 0
+def _cost(finding: Finding, evidences: Sequence[Evidence], project: Project) -> Cost:
+    if _is_setting(finding):
+        own = [e for e in evidences if is_at(finding, e.loader, project)]
+        cause = "startup" if finding.rule in _STARTUP else "main" if finding.rule in _INLINE else None
+        ns = sum(n for e in own for (name, _), n in e.recurring.items() if name == cause)
+        return Cost(ns / 1e9, sum(e.wall for e in own) / 1e9, len(own))
+    if not _is_line(finding):
+        return Cost()
+    total = Cost()
     place, (first, last) = finding.place, finding.scope
     for evidence in evidences:
+        cost_s = 0.0
         found = False
         for stacks in evidence.stacks:
-            samples += len(stacks.samples)
             share = share_within(stacks, project, place.file, place.line, place.end_line)
             share = share or share_within(stacks, project, place.file, first, last)
             cost_s += share * stage_wait_s(evidence, stacks.stage)
             found = found or share > 0
-        wall_s += evidence.wall / 1e9 if found else 0.0
-    if not samples:
-        return PricedFinding(finding, None, None, "no stack was sampled while batches were made")
-    if not wall_s:
-        return PricedFinding(finding, None, None, "no stack sample lies in it")
-    return PricedFinding(finding, cost_s, cost_s / wall_s, "waits that stack samples place there")
+        samples = sum(len(stacks.samples) for stacks in evidence.stacks)
+        total += Cost(cost_s, evidence.wall / 1e9 if found else 0.0, int(found), samples)
+    return total

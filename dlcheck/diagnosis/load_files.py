@@ -54,6 +54,7 @@ class ProcessLog:
     current_sample: tuple[int, int] | None = None
     asked_got: tuple[int, int] = (0, 0)
     histogram: tuple[int, ...] = ()
+    stem: str = ""
 
     def said(self, kind: str) -> Iterator[dict[str, Any]]:
         """The lines of one kind."""
@@ -103,6 +104,14 @@ def read_lines(path: Path, notes: list[str]) -> Iterator[Any]:
 
 def read_processes(recording: Path, notes: list[str]) -> list[ProcessLog]:
     """The logs of all processes of a recording, in the order in which they were opened."""
+    logs = read_words(recording, notes)
+    for log in logs:
+        read_events(recording, log, notes)
+    return logs
+
+
+def read_words(recording: Path, notes: list[str]) -> list[ProcessLog]:
+    """The same without their events: only what they said in words, which is little."""
     logs: dict[str, ProcessLog] = {}
     paths = sorted((recording / "events").glob("*"))
     if len(paths) > _MOST_FILES:
@@ -112,14 +121,19 @@ def read_processes(recording: Path, notes: list[str]) -> list[ProcessLog]:
         if path.suffix not in (".bin", ".jsonl") or not pid.isdecimal():
             continue
         number = int(opened) if opened.isdecimal() else 0
-        log = logs.setdefault(path.stem, ProcessLog(int(pid), number))
-        if path.suffix == ".bin":
-            _read_events(path, log, notes)
-        else:
+        log = logs.setdefault(path.stem, ProcessLog(int(pid), number, stem=path.stem))
+        if path.suffix == ".jsonl":
             log.lines += [
                 line for line in read_lines(path, notes) if isinstance(line, dict) and "kind" in line
             ]
     return sorted(logs.values(), key=lambda log: log.opened)
+
+
+def read_events(recording: Path, log: ProcessLog, notes: list[str]) -> None:
+    """Add its events to what a process said in words. One that only said something has none."""
+    path = recording / "events" / f"{log.stem}.bin"
+    if path.exists():
+        _read_events(path, log, notes)
 
 
 def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:

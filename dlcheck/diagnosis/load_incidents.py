@@ -38,7 +38,7 @@ def load_incidents(
     end: int,
     notes: list[str],
 ) -> tuple[Incident, ...]:
-    """All incidents in order of time. ``end``: when the run ended, on CLOCK_MONOTONIC."""
+    """All incidents in order of time, one by one. ``end``: when the run ended, on CLOCK_MONOTONIC."""
     by_pid = {log.pid: log for log in logs}
     processes, machine = samples
     incidents = []
@@ -54,7 +54,7 @@ def load_incidents(
     for hang in load_hangs(recording, logs, loaders, end, notes):
         if _trainer(loaders, hang.pid) not in dropped:
             incidents.append(hang)
-    return tuple(_grouped(sorted(incidents, key=lambda incident: incident.t)))
+    return tuple(sorted(incidents, key=lambda incident: incident.t))
 
 
 def _trainer(loaders: Sequence[LoaderLife], pid: int) -> int:
@@ -66,7 +66,7 @@ def _trainer(loaders: Sequence[LoaderLife], pid: int) -> int:
     return pid
 
 
-def _grouped(incidents: Iterable[Incident]) -> list[Incident]:
+def grouped(incidents: Iterable[Incident]) -> tuple[Incident, ...]:
     """The first of each kind, saying how many more there were; deaths are told one by one."""
     first: dict[str, Incident] = {}
     more: dict[str, int] = {}
@@ -78,12 +78,12 @@ def _grouped(incidents: Iterable[Incident]) -> list[Incident]:
         else:
             first.setdefault(incident.kind, incident)
             kept.append(incident)
-    return [
+    return tuple(
         replace(incident, detail=f"{incident.detail} (and {more[incident.kind]} more like it)")
         if incident is first[incident.kind] and incident.kind in more
         else incident
         for incident in kept
-    ]
+    )
 
 
 def _is_shared_memory(message: str) -> bool:

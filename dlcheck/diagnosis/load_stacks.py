@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,13 @@ _WAITING = frozenset(("wait", "select", "poll", "_poll", "accept", "recv", "_rec
 
 
 def load_stacks(
-    recording: Path, loaders: tuple[LoaderLife, ...], notes: list[str]
+    recording: Path,
+    loaders: tuple[LoaderLife, ...],
+    notes: list[str],
+    activity: Activity,
+    pids: Collection[int] | None = None,
 ) -> tuple[StackSample, ...]:
-    """All stack samples, in order of time.
+    """All stack samples, in order of time; or those of the windows that were taken of ``pids``.
 
     A worker's stack begins below torch's ``_worker_loop``; the probe's own frames are left out. py-spy does
     not say which samples of a window were idle. Other windows hold active threads only: a line that is seen
@@ -36,10 +40,11 @@ def load_stacks(
     thread was blocked for most of the stage (fetch, collate) that it lies in, or waits in a queue.
     """
     stages = _Stages(loaders)
-    activity = _Activity(recording / "stacks", notes)
     samples: list[StackSample] = []
     for path in sorted((recording / "stacks").glob("*")):
         try:
+            if pids is not None and _pid_of(path) not in pids:
+                continue
             if path.name.startswith("window-"):
                 samples += _window(path, stages, activity)
             elif path.name.startswith("inside-"):
@@ -47,6 +52,12 @@ def load_stacks(
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             notes.append(_damaged(path, error))
     return tuple(sorted(samples, key=lambda sample: sample.t))
+
+
+def _pid_of(path: Path) -> int:
+    """The process that a file of stacks was taken of, by its name."""
+    number = path.name.split("-")[1]
+    return int(number) if number.isdecimal() else 0
 
 
 def _damaged(path: Path, error: Exception) -> str:
@@ -82,7 +93,7 @@ def _read(path: Path) -> dict[str, Any]:
     return table
 
 
-def _window(path: Path, stages: _Stages, activity: _Activity) -> Iterator[StackSample]:
+def _window(path: Path, stages: _Stages, activity: Activity) -> Iterator[StackSample]:
     table = _read(path)
     frames = [(str(file), int(line), str(function)) for file, line, function in table["frames"]]
     stacks = [user_frames(frames[number] for number in stack) for stack in table["stacks"]]
@@ -106,7 +117,7 @@ def _inside(path: Path, stages: _Stages, notes: list[str]) -> Iterator[StackSamp
             yield StackSample(int(line["t"]), pid, "MainThread", idle, sites, int(line["weight_ns"]))
 
 
-class _Activity:
+class Activity:
     """How often each line is seen with idle threads and without, in samples per tick of the sampler."""
 
     def __init__(self, directory: Path, notes: list[str]) -> None:
@@ -140,7 +151,10 @@ class _Activity:
         self._ticks[0] += table["rate"] * (table["end"] - table["begin"]) / 1e9
         frames = [tuple(frame) for frame in table["frames"]]
         stacks = [user_frames(frames[number] for number in stack) for stack in table["stacks"]]
+        weights: dict[int, int] = {}
         for _, _, _, _, stack, weight in table["samples"]:
+            weights[stack] = weights.get(stack, 0) + weight
+        for stack, weight in weights.items():
             if stacks[stack]:
                 site = stacks[stack][-1]
                 self._seen.setdefault((site.file, site.line), [0.0, 0.0])[0] += weight * table["rate"] / 1e9

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pstdev
 
 from dlcheck.diagnosis.attribution import Interval
-from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, Timeline
+from dlcheck.diagnosis.timeline import LoaderLife, MachineSample, ProcessSample, Timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,25 @@ class Cores:
 class Usage:
     """CPU seconds of all processes of a run, and those of the machine: read once, asked for each loop."""
 
-    def __init__(self, timeline: Timeline, born: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        processes: Iterable[ProcessSample],
+        machine: Sequence[MachineSample],
+        overhead: Mapping[str, float],
+        born: Mapping[int, int],
+    ) -> None:
         by_pid: dict[int, list[ProcessSample]] = {}
-        for sample in timeline.processes:
+        for sample in processes:
             by_pid.setdefault(sample.pid, []).append(sample)
         self.meters = {pid: _meter(samples, born.get(pid)) for pid, samples in by_pid.items()}
-        self.others = list(_rates_of_others(timeline, list(self.meters.values())))
+        self.others = list(_rates_of_others(machine, overhead, list(self.meters.values())))
 
     @classmethod
     def of(cls, timeline: Timeline) -> Usage:
         """That of a whole run."""
         lives = [w for loader in timeline.loaders for i in loader.iterators for w in i.workers]
-        return cls(timeline, {w.pid: w.process_start for w in lives if w.process_start is not None})
+        born = {w.pid: w.process_start for w in lives if w.process_start is not None}
+        return cls(timeline.processes, timeline.machine, timeline.overhead, born)
 
 
 def cores_during(
@@ -116,15 +123,15 @@ def _rate(meter: _Meter | None, begin: int, end: int) -> float | None:
     return observed / (high - low) if high - low > 0.5 * (end - begin) else observed / (end - begin)
 
 
-def _rates_of_others(timeline: Timeline, meters: list[_Meter]) -> Iterator[tuple[int, int, float]]:
+def _rates_of_others(
+    samples: Sequence[MachineSample], overhead: Mapping[str, float], meters: list[_Meter]
+) -> Iterator[tuple[int, int, float]]:
     """Cores used by everything that is not of this run, nor dlcheck: from one sample of the machine to the next."""
-    overhead = timeline.overhead
     wall_s = overhead.get("wall_s") or 0.0
     probe = (
         (overhead.get("stacks_cpu_s", 0.0) + overhead.get("monitor_cpu_s", 0.0)) / wall_s if wall_s else 0.0
     )
     meters = [meter for meter in meters if meter[0]]
-    samples = timeline.machine
     # What each had used by then, once for both intervals that meet there.
     used = [sum(_read_s(meter, sample.t) for meter in meters) for sample in samples]
     for (earlier, own), (later, own_later) in pairwise(zip(samples, used, strict=True)):

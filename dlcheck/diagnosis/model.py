@@ -65,7 +65,7 @@ class LoaderDiagnosis:
 
     ``causes_s`` adds up to ``wait_s``; so do ``phases_s``. ``details_s`` says what lies beneath a cause, as
     "cause: detail". ``ceiling``: by which factor the loop would be faster if loading cost nothing. ``made``: how
-    many loaders one after the other these were, all made at the same place.
+    many loaders one after the other these were, all made at the same place. ``node``: the host, in a report of several.
     """
 
     key: str
@@ -93,6 +93,7 @@ class LoaderDiagnosis:
     cores: Mapping[str, float | None]
     notes: tuple[str, ...]
     made: int = 1
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,12 @@
 """Which rank of a distributed job gets its batches late, and what the others lose by it.
 
 Ranks that exchange gradients go in step: the one that gets its batch last holds up all others. The clocks of ranks on
-one host are the same.
+one host are the same; those of several hosts are compared by the time of day at which their recordings began.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,8 @@ class RankLateness:
 
     ``late_mean_s``, ``late_p95_s``: how much later than the first of the ranks it got its batch. ``last_share``: of
     the steps in which it was the last. ``held_up_s``: for how long the others had their batch, and this rank waited
-    for its own and was the last that did: what they would gain if it were as early as the rank before it.
+    for its own and was the last that did: what they would gain if it were as early as the rank before it. ``node``: the
+    host that it ran on, in a report of several.
     """
 
     created_at: Site
@@ -29,52 +31,80 @@ class RankLateness:
     late_p95_s: float
     last_share: float
     held_up_s: float
+    node: str = ""
 
 
-def lateness(loaders: Iterable[LoaderLife]) -> tuple[RankLateness, ...]:
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """When one rank got its batches. ``epochs``: for each pass, in order, when it got each batch, and how long it had
+    waited for it, in ns. ``node``: where the rank ran, where that is not the same for all.
+    """
+
+    created_at: Site
+    rank: int
+    epochs: tuple[tuple[array[int], array[int]], ...]
+    node: str = ""
+
+    def later(self, ns: int, node: str) -> Passes:
+        """The same on another clock, and of a node."""
+        epochs = tuple((array("q", (t + ns for t in got)), waited) for got, waited in self.epochs)
+        return Passes(self.created_at, self.rank, epochs, node)
+
+
+def passes(loaders: Iterable[LoaderLife]) -> tuple[Passes, ...]:
+    """Those of each loader that is a rank's."""
+    return tuple(
+        Passes(loader.created_at, loader.rank, tuple(map(_pass, _epochs(loader))))
+        for loader in loaders
+        if loader.rank is not None
+    )
+
+
+def lateness(all_passes: Iterable[Passes]) -> tuple[RankLateness, ...]:
     """Each rank of each loader that several ranks iterate; those that hold up the others most come first."""
-    alike: dict[tuple[Site, int], dict[int, LoaderLife]] = {}
-    for loader in loaders:
-        if loader.rank is None:
-            continue
+    alike: dict[tuple[Site, int], dict[int, Passes]] = {}
+    for own in all_passes:
         # A line may make several loaders in each rank: they correspond in their order.
         turn = 0
-        while loader.rank in alike.get((loader.created_at, turn), {}):
+        while own.rank in alike.get((own.created_at, turn), {}):
             turn += 1
-        alike.setdefault((loader.created_at, turn), {})[loader.rank] = loader
+        alike.setdefault((own.created_at, turn), {})[own.rank] = own
     found = [use for by_rank in alike.values() if len(by_rank) > 1 for use in _compare(by_rank)]
     return tuple(sorted(found, key=lambda use: -use.held_up_s))
 
 
-def _compare(by_rank: dict[int, LoaderLife]) -> Iterable[RankLateness]:
+def _compare(by_rank: dict[int, Passes]) -> Iterable[RankLateness]:
     ranks = sorted(by_rank)
-    steps = _steps([_epochs(by_rank[rank]) for rank in ranks])
-    if not steps:
-        return
-    late: dict[int, list[int]] = {rank: [] for rank in ranks}
+    late = {rank: array("q") for rank in ranks}
     wait = dict.fromkeys(ranks, 0)
     last = dict.fromkeys(ranks, 0)
     held_up = dict.fromkeys(ranks, 0)
-    for step in steps:
-        got = [batch.got or 0 for batch in step]
-        order = sorted(range(len(ranks)), key=got.__getitem__)
-        for rank, batch, at in zip(ranks, step, got, strict=True):
-            late[rank].append(at - got[order[0]])
-            wait[rank] += _waited(batch)
-        slowest, before = order[-1], order[-2]
-        last[ranks[slowest]] += 1
-        held_up[ranks[slowest]] += min(got[slowest] - got[before], _waited(step[slowest]))
-    for rank in ranks:
+    steps = 0
+    for epochs in zip(*(by_rank[rank].epochs for rank in ranks), strict=False):
+        waits = [waited for _, waited in epochs]
+        for number, got in enumerate(zip(*(got for got, _ in epochs), strict=False)):
+            first = min(got)
+            *_, before, slowest = sorted(got)
+            for rank, waited, at in zip(ranks, waits, got, strict=True):
+                late[rank].append(at - first)
+                wait[rank] += waited[number]
+            # The last of those that were equally late, as order was.
+            position = len(got) - 1 - got[::-1].index(slowest)
+            last[ranks[position]] += 1
+            held_up[ranks[position]] += min(slowest - before, waits[position][number])
+            steps += 1
+    for rank in ranks if steps else ():
         own = sorted(late[rank])
         yield RankLateness(
             created_at=by_rank[rank].created_at,
             rank=rank,
-            steps=len(steps),
+            steps=steps,
             wait_s=wait[rank] / 1e9,
-            late_mean_s=sum(own) / len(own) / 1e9,
-            late_p95_s=own[int(0.95 * (len(own) - 1))] / 1e9,
-            last_share=last[rank] / len(steps),
+            late_mean_s=sum(own) / steps / 1e9,
+            late_p95_s=own[int(0.95 * (steps - 1))] / 1e9,
+            last_share=last[rank] / steps,
             held_up_s=held_up[rank] / 1e9,
+            node=by_rank[rank].node,
         )
 
 
@@ -86,10 +116,6 @@ def _epochs(loader: LoaderLife) -> list[list[Batch]]:
     ]
 
 
-def _steps(ranks: Sequence[list[list[Batch]]]) -> list[tuple[Batch, ...]]:
-    """The batches that the ranks got in the same step of the same epoch."""
-    return [step for epochs in zip(*ranks, strict=False) for step in zip(*epochs, strict=False)]
-
-
-def _waited(batch: Batch) -> int:
-    return batch.got - batch.asked if batch.got is not None and batch.asked is not None else 0
+def _pass(batches: Sequence[Batch]) -> tuple[array[int], array[int]]:
+    waited = ((b.got or 0) - b.asked if b.asked is not None else 0 for b in batches)
+    return array("q", (b.got or 0 for b in batches)), array("q", waited)

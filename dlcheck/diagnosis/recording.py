@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcheck.diagnosis.load_files import ProcessLog, read_manifest, read_processes
-from dlcheck.diagnosis.load_incidents import load_incidents
+from dlcheck.diagnosis.load_files import ProcessLog, read_events, read_manifest, read_words
+from dlcheck.diagnosis.load_incidents import grouped, load_incidents
 from dlcheck.diagnosis.load_loaders import load_loaders
-from dlcheck.diagnosis.load_stacks import load_stacks
+from dlcheck.diagnosis.load_stacks import Activity, load_stacks
 from dlcheck.diagnosis.load_system import load_machine, load_processes
-from dlcheck.diagnosis.timeline import Timeline
+from dlcheck.diagnosis.machine import Usage
+from dlcheck.diagnosis.timeline import MachineSample, ProcessSample, Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What a recording says of all its processes together. ``logs``: what each said in words; ``notes``: of the whole."""
+
+    path: Path
+    manifest: dict[str, Any]
+    logs: tuple[ProcessLog, ...]
+    processes: tuple[ProcessSample, ...]
+    machine: tuple[MachineSample, ...]
+    activity: Activity
+    notes: tuple[str, ...]
+
+    def usage(self) -> Usage:
+        """Its cores."""
+        lines = (line for log in self.logs for line in log.said("worker"))
+        born = {line["pid"]: line["begun"] for line in lines if line.get("pid") and line.get("begun")}
+        return Usage(self.processes, self.machine, dict(self.manifest.get("overhead") or {}), born)
 
 
 def load(path: Path) -> Timeline:
@@ -20,13 +41,34 @@ def load(path: Path) -> Timeline:
     What is missing, cut or damaged is left out, with a note for each. Raises FileNotFoundError where there is
     no recording at all, and ValueError for one of another format.
     """
+    host = read_host(path)
+    timeline = load_processes_of(host, host.logs)
+    notes = dict.fromkeys((*host.notes, *timeline.notes))
+    return replace(timeline, notes=tuple(notes), incidents=grouped(timeline.incidents))
+
+
+def read_host(path: Path) -> Host:
+    """Everything but the events and the stacks of its processes. Raises as ``load`` does."""
     if not (path / "recording.json").exists() and not (path / "events").is_dir():
         raise FileNotFoundError(f"{path} is not a recording")
     notes: list[str] = []
     manifest = read_manifest(path, notes)
     notes += [str(note) for note in manifest.get("notes") or ()]
-    logs = read_processes(path, notes)
+    logs = read_words(path, notes)
+    notes += _overridden(manifest, logs)
+    processes, machine = load_processes(path, notes), load_machine(path, notes)
+    activity = Activity(path / "stacks", notes)
+    return Host(path, manifest, tuple(logs), processes, machine, activity, tuple(dict.fromkeys(notes)))
+
+
+def load_processes_of(host: Host, logs: Sequence[ProcessLog]) -> Timeline:
+    """The timeline of some of a recording's processes. Its incidents are told one by one."""
+    notes: list[str] = []
+    path, manifest = host.path, host.manifest
+    # The events are this function's own: what was read before stays as it is.
+    logs = [replace(log) for log in logs]
     for log in logs:
+        read_events(path, log, notes)
         for line in log.said("trouble"):
             notes.append(f"the probe failed in process {log.pid} ({line.get('hook')}): {line.get('error')}")
     if any(line for log in logs for line in log.said("unseen")):
@@ -34,12 +76,11 @@ def load(path: Path) -> Timeline:
             "a loader with persistent workers that were started before the probe was iterated, and is not in this"
             " report: make the loader in the probed block"
         )
-    notes += _overridden(manifest, logs)
-    begin, end = _span(manifest, logs)
+    begin, end = _span(host, logs)
     loaders = load_loaders(logs, notes)
-    stacks = load_stacks(path, loaders, notes)
-    processes, machine = load_processes(path, notes), load_machine(path, notes)
-    incidents = load_incidents(path, logs, loaders, (processes, machine), end, notes)
+    pids = {log.pid for log in logs} if len(logs) < len(host.logs) else None
+    stacks = load_stacks(path, loaders, notes, host.activity, pids)
+    incidents = load_incidents(path, logs, loaders, (host.processes, host.machine), end, notes)
     return Timeline(
         begin=begin,
         end=end,
@@ -47,8 +88,8 @@ def load(path: Path) -> Timeline:
         exit_code=manifest.get("exit_code"),
         environment=_environment(manifest, logs),
         loaders=loaders,
-        processes=processes,
-        machine=machine,
+        processes=host.processes,
+        machine=host.machine,
         stacks=stacks,
         incidents=incidents,
         notes=tuple(dict.fromkeys(notes)),
@@ -56,7 +97,7 @@ def load(path: Path) -> Timeline:
     )
 
 
-def _overridden(manifest: dict[str, Any], logs: list[ProcessLog]) -> Iterator[str]:
+def _overridden(manifest: dict[str, Any], logs: Sequence[ProcessLog]) -> Iterator[str]:
     """What ``dlcheck run --set`` changed, and what it could not."""
     asked = manifest.get("overrides")
     if not asked:
@@ -75,10 +116,12 @@ def _overridden(manifest: dict[str, Any], logs: list[ProcessLog]) -> Iterator[st
         yield f"--set changed nothing: no DataLoader was made{where}"
 
 
-def _span(manifest: dict[str, Any], logs: list[ProcessLog]) -> tuple[int, int]:
+def _span(host: Host, logs: Sequence[ProcessLog]) -> tuple[int, int]:
     times = [event.t for log in logs for event in log.events[:1] + log.events[-1:]]
-    begin = manifest.get("begin", min(times, default=0))
-    return begin, manifest.get("end", max(times, default=begin))
+    begin = host.manifest.get("begin", min(times, default=0))
+    # Of a run that goes on, or whose launcher was killed: the last that is known of any of its processes.
+    times += [sample.t for sample in host.processes[-1:]]
+    return begin, host.manifest.get("end", max(times, default=begin))
 
 
 def _is_job(entry: Any) -> bool:
@@ -90,7 +133,7 @@ def _is_job(entry: Any) -> bool:
     )
 
 
-def _environment(manifest: dict[str, Any], logs: list[ProcessLog]) -> dict[str, Any]:
+def _environment(manifest: dict[str, Any], logs: Sequence[ProcessLog]) -> dict[str, Any]:
     """The machine as the launcher saw it, and what the first training process says of its interpreter."""
     environment = dict(manifest.get("environment") or {})
     environment["directory"] = manifest.get("directory")

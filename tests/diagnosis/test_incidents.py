@@ -11,7 +11,7 @@ import pytest
 
 from dlcheck.diagnosis.diagnose import diagnose
 from dlcheck.diagnosis.load_files import Event, ProcessLog
-from dlcheck.diagnosis.load_incidents import load_incidents
+from dlcheck.diagnosis.load_incidents import grouped, load_incidents
 from dlcheck.diagnosis.load_loaders import load_loaders
 from dlcheck.diagnosis.timeline import Incident, MachineSample, ProcessSample, Timeline
 from dlcheck.probe import recording as k
@@ -61,7 +61,8 @@ def incidents(
         tuple(ProcessSample(S, pid, 1.0, rss, fds=fds) for pid in (TRAINER, WORKER)) if rss or fds else ()
     )
     notes: list[str] = []
-    return load_incidents(folder, of, load_loaders(of, notes), (processes, machine), 100 * S, notes)
+    loaders = load_loaders(of, notes)
+    return grouped(load_incidents(folder, of, loaders, (processes, machine), 100 * S, notes))
 
 
 def look(folder: Path, waits: str, active: bool = False) -> None:

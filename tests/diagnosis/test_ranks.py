@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dlcheck.diagnosis.ranks import lateness
+from dlcheck.diagnosis.ranks import RankLateness, passes
+from dlcheck.diagnosis.ranks import lateness as lateness_of
 from dlcheck.diagnosis.timeline import Batch, Epoch, IteratorLife, LoaderLife, Site
 
 MS = 1_000_000
@@ -26,6 +27,10 @@ def loader(rank: int | None, *epochs: list[tuple[int, int]], line: int = 7) -> L
     )
     iterators = tuple(IteratorLife(n, 1, (), (), (epoch,)) for n, epoch in enumerate(lives))
     return LoaderLife(f"{rank}:{line}", 1, rank, Site("train.py", line), "Set", None, {}, iterators)
+
+
+def lateness(loaders: list[LoaderLife]) -> tuple[RankLateness, ...]:
+    return lateness_of(passes(loaders))
 
 
 def test_the_late_rank_holds_up_the_others() -> None:

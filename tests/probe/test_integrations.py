@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dlcheck.diagnosis.ranks import lateness
+from dlcheck.diagnosis.ranks import lateness, passes
 from dlcheck.diagnosis.timeline import Batch, LoaderLife
 
 from .conftest import PROGRAMS, Outcome, Probe
@@ -105,6 +105,6 @@ def test_torchrun(probe: Probe) -> None:
         for batch in batches(loader):
             assert_in_order(batch, inline=False)
     assert seen.timeline.environment["main"] == str(PROGRAMS / "ranks.py")
-    late, early = lateness(seen.timeline.loaders)
+    late, early = lateness(passes(seen.timeline.loaders))
     assert (late.rank, late.steps, early.rank) == (1, 12, 0)
     assert late.held_up_s > early.held_up_s and late.last_share > 0.5
