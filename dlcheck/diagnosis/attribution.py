@@ -196,7 +196,10 @@ def _made(batch: Batch) -> list[Span]:
     """Fetch and collate of a batch, each split by its thread's clocks."""
     spans: list[Span] = []
     if batch.fetch_begin is not None and batch.collate_begin is not None:
-        spans.append((batch.fetch_begin, batch.collate_begin, fetch_shares(batch.fetch)))
+        begun = min(batch.fetch_begin + batch.opening_ns, batch.collate_begin)
+        if batch.opening_ns:
+            spans.append((batch.fetch_begin, begun, (("startup", "first batch", 1),)))
+        spans.append((begun, batch.collate_begin, fetch_shares(batch.usual_fetch)))
     if batch.collate_begin is not None and batch.collate_end is not None:
         spans.append((batch.collate_begin, batch.collate_end, collate_shares(batch.collate)))
     return spans

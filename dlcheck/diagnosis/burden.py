@@ -94,11 +94,12 @@ def exceeds_cores(evidence: Evidence) -> bool:
 
 
 def wanted_cores(evidence: Evidence) -> float | None:
-    """Cores that the workers want, while they are busy as much as they are."""
-    making = evidence.making
+    """Cores that the workers want, with all that helps them, while they are busy as much as they are."""
+    making, helpers = evidence.making, evidence.loader.helpers
     if making.cpu_share is None:
         return None
-    return evidence.workers * making.cpu_share * (making.busy_share or 1.0)
+    each = max(making.cpu_share, helpers.runnable) if helpers is not None else making.cpu_share
+    return evidence.workers * each * (making.busy_share or 1.0)
 
 
 def _waited_for_core(parts: Mapping[Part, int]) -> int:

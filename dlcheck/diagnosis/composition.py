@@ -52,8 +52,9 @@ def _stage(part: Part, outer: str) -> bool:
 
 
 def _shares(batch: Batch) -> Shares:
-    if batch.fetch is None or batch.fetch.cpu_ns is None:
+    fetch = batch.usual_fetch
+    if fetch is None or fetch.cpu_ns is None:
         return ()
     collate = batch.collate
     stacked = collate_shares(collate) if collate is not None and collate.cpu_ns is not None else ()
-    return (*fetch_shares(batch.fetch), *stacked)
+    return (*fetch_shares(fetch), *stacked)

@@ -186,7 +186,7 @@ def _making(loader: LoaderLife, waits: Sequence[Wait]) -> Making:
 
 
 def _own_ns(batch: Batch) -> int:
-    return sum(_without_queue(cost) for cost in (batch.fetch, batch.collate) if cost is not None)
+    return sum(_without_queue(cost) for cost in (batch.usual_fetch, batch.collate) if cost is not None)
 
 
 def _without_queue(cost: Cost) -> int:

@@ -8,8 +8,11 @@ from typing import Any
 from dlcheck.diagnosis.load_files import read_lines
 from dlcheck.diagnosis.timeline import MachineSample, ProcessSample
 
-_PROCESS_FIELDS = 16
-_MACHINE_FIELDS = 7
+# Recordings of earlier versions have less.
+_PROCESS_FIELDS = (16, 20)
+_MACHINE_FIELDS = (7,)
+# Fields of a process that are words: the state, the wait channel and the affinity.
+_WORDS = (15, 18, 19)
 
 
 def load_processes(recording: Path, notes: list[str]) -> tuple[ProcessSample, ...]:
@@ -24,17 +27,19 @@ def load_machine(recording: Path, notes: list[str]) -> tuple[MachineSample, ...]
     return tuple(MachineSample(*row) for row in rows if row[2] is not None)
 
 
-def _rows(path: Path, fields: int, notes: list[str]) -> list[list[Any]]:
+def _rows(path: Path, fields: tuple[int, ...], notes: list[str]) -> list[list[Any]]:
     if not path.exists():
         notes.append(f"{path.name} is missing: counters are not known")
         return []
-    rows = [row for row in read_lines(path, notes) if isinstance(row, list) and len(row) == fields]
+    rows = [row for row in read_lines(path, notes) if isinstance(row, list) and len(row) in fields]
     return sorted((row for row in rows if _is_sample(row)), key=lambda row: row[0])
 
 
 def _is_sample(row: list[Any]) -> bool:
-    """Whether a row has its time, holds numbers in all other fields, and the state of a process at its end."""
-    numbers, known = (row[:-1], 4) if len(row) == _PROCESS_FIELDS else (row, 2)
+    """Whether a row has its time, and holds numbers in all fields but those that are words."""
+    is_process = len(row) in _PROCESS_FIELDS
+    numbers = [value for at, value in enumerate(row) if not (is_process and at in _WORDS)]
+    known = 4 if is_process else 2
     return (
         isinstance(row[0], int)
         and None not in row[:known]

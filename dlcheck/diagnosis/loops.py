@@ -136,7 +136,7 @@ def _steps(epoch: Epoch, count: int) -> tuple[Step, ...]:
 
 def work_of(batch: Batch, inline: bool = False) -> Work:
     """What one batch cost. A stage that was not seen costs nothing, and the work is then not ``measured``."""
-    fetch_cpu, fetch_off = _split(batch.fetch)
+    fetch_cpu, fetch_off = _split(batch.usual_fetch)
     collate_cpu, collate_off = _split(batch.collate)
     known = batch.fetch is not None and batch.fetch.cpu_ns is not None and (inline or batch.put is not None)
     return Work(

@@ -85,9 +85,11 @@ _Meter = tuple[list[int], list[float]]
 
 
 def _meter(samples: Sequence[ProcessSample], born: int | None) -> _Meter:
-    """CPU seconds of a process as a broken line. A process that was seen being started begins with none."""
+    """CPU seconds of a process as a broken line. A worker, which was seen being started, begins with none, and what its
+    children used is its own.
+    """
     times = [s.t for s in samples]
-    seconds = [s.cpu_s for s in samples]
+    seconds = [s.cpu_s + ((s.children_cpu_s or 0.0) if born is not None else 0.0) for s in samples]
     if born is not None and times and born < times[0]:
         times.insert(0, born)
         seconds.insert(0, 0.0)

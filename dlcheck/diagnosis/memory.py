@@ -20,8 +20,8 @@ _SETTLING_BYTES = 16 << 20
 # Two readings show a difference. Whether it was a step (a buffer that is filled once, the freed heap that a forked
 # worker inherits and writes to), or growth, takes a third.
 _FEWEST_SAMPLES = 3
-# Growth that came in one go is a step: less than this part of it came between any other two readings.
-_STEP = 0.1
+# Growth of which all but this part came between one reading and the next is a step.
+_STEP = 0.25
 
 
 @dataclass(frozen=True, slots=True)

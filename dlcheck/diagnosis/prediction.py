@@ -183,6 +183,7 @@ def _ground(
         for e in i.epochs[1:]
         if e.iterator_end is not None and e.iterator_begin is not None
     ]
+    openings = [b.opening_ns for i in loader.iterators for e in i.epochs for b in e.batches if b.opening_ns]
     usable = cores.usable or 1.0
     return Ground(
         cores=usable,
@@ -190,7 +191,9 @@ def _ground(
         others=cores.others or 0.0,
         step_cores=_step_cores(epochs, cores, usable, slowdown, wall_ns),
         start=median(starts) if starts else guess[0],
-        ready=median(readies) if readies else guess[1],
+        threads=loader.helpers.cores if loader.helpers is not None else 1.0,
+        # What a worker does once, at its first batch, it does before it is ready.
+        ready=(median(readies) if readies else guess[1]) + (median(openings) if openings else 0),
         reset=median(resets) if resets else 2e6,
         shutdown=median(shutdowns) if shutdowns else 10e6,
     )

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dlcheck.diagnosis.helpers import with_helpers
 from dlcheck.diagnosis.load_files import ProcessLog, read_events, read_manifest, read_words
 from dlcheck.diagnosis.load_incidents import grouped, load_incidents
 from dlcheck.diagnosis.load_loaders import load_loaders
 from dlcheck.diagnosis.load_stacks import Activity, load_stacks
 from dlcheck.diagnosis.load_system import load_machine, load_processes
 from dlcheck.diagnosis.machine import Usage
+from dlcheck.diagnosis.openings import with_openings
 from dlcheck.diagnosis.timeline import MachineSample, ProcessSample, Timeline
 
 
@@ -79,6 +81,7 @@ def load_processes_of(host: Host, logs: Sequence[ProcessLog]) -> Timeline:
     begin, end = _span(host, logs)
     loaders = load_loaders(logs, notes)
     pids = {log.pid for log in logs} if len(logs) < len(host.logs) else None
+    loaders = tuple(with_openings(with_helpers(loader, host.processes)) for loader in loaders)
     stacks = load_stacks(path, loaders, notes, host.activity, pids)
     incidents = load_incidents(path, logs, loaders, (host.processes, host.machine), end, notes)
     return Timeline(
@@ -86,7 +89,7 @@ def load_processes_of(host: Host, logs: Sequence[ProcessLog]) -> Timeline:
         end=end,
         command=tuple(map(str, manifest.get("command") or ())),
         exit_code=manifest.get("exit_code"),
-        environment=_environment(manifest, logs),
+        environment=environment_of(manifest, logs),
         loaders=loaders,
         processes=host.processes,
         machine=host.machine,
@@ -133,7 +136,7 @@ def _is_job(entry: Any) -> bool:
     )
 
 
-def _environment(manifest: dict[str, Any], logs: Sequence[ProcessLog]) -> dict[str, Any]:
+def environment_of(manifest: dict[str, Any], logs: Sequence[ProcessLog]) -> dict[str, Any]:
     """The machine as the launcher saw it, and what the first training process says of its interpreter."""
     environment = dict(manifest.get("environment") or {})
     environment["directory"] = manifest.get("directory")

@@ -47,6 +47,7 @@ class Batch:
     CPU that threads other than the loop's used in the process that trains, between ``asked`` and ``got``;
     ``wait_queued_ns``: how long the loop's thread waited for a core meanwhile. ``step_cpu_ns``: CPU that all
     threads of the process used between the last batch and ``asked``; ``step_queued_ns`` as for the wait.
+    ``opening_ns``: the part of the fetch that its worker does once, at its first batch (``openings``).
     """
 
     idx: int
@@ -80,6 +81,21 @@ class Batch:
     wait_queued_ns: int | None = None
     step_cpu_ns: int | None = None
     step_queued_ns: int | None = None
+    opening_ns: int = 0
+
+    @property
+    def usual_fetch(self) -> Cost | None:
+        """The fetch without what its worker did only once."""
+        cost = self.fetch
+        if cost is None or not self.opening_ns or cost.wall_ns <= 0:
+            return cost
+        left = 1 - min(self.opening_ns, cost.wall_ns) / cost.wall_ns
+        cpu, queued = cost.cpu_ns, cost.runqueue_ns
+        return Cost(
+            int(left * cost.wall_ns),
+            None if cpu is None else int(left * cpu),
+            None if queued is None else int(left * queued),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +171,46 @@ class SampleTimes:
 
 
 @dataclass(frozen=True, slots=True)
+class Helpers:
+    """What helps the workers of one loader, in ns per ns for which a worker was busy, on average over all.
+
+    ``cpu``: CPU that other threads and children used; ``queued``: how long other threads waited for a core;
+    ``own``: CPU of the workers' own threads; ``threads``: how many threads a worker process has. ``hidden``: the part
+    of the time for which fetches were blocked that helpers account for; ``computing``: CPU of the workers' own threads
+    with that part of it that was CPU.
+    """
+
+    cpu: float
+    queued: float
+    own: float
+    threads: int
+    hidden: float
+    computing: float
+
+    @property
+    def runnable(self) -> float:
+        """Threads of a busy worker that have a core or wait for one."""
+        return self.own + self.cpu + self.queued
+
+    @property
+    def cores(self) -> float:
+        """Cores that a worker uses while it computes."""
+        return max(1.0, (self.own + self.cpu) / self.computing) if self.computing else 1.0
+
+    @property
+    def are_threads(self) -> bool:
+        """Whether they are threads that work at the same time, rather than children that work one by one."""
+        return self.runnable > 1.5
+
+
+@dataclass(frozen=True, slots=True)
 class LoaderLife:
     """One ``DataLoader`` object of one training process.
 
     ``settings`` holds num_workers, batch_size, prefetch_factor, in_order, persistent_workers, pin_memory (asked for),
     pinning (in effect), start_method, drop_last, timeout, sampler, batch_sampler, collate_fn, worker_init_fn,
     iterable, length (batches) and dataset_length where they are known. ``made``: how many objects it was: one line
-    that makes a loader for every epoch makes one loader.
+    that makes a loader for every epoch makes one loader. ``helpers``: what computes for its workers beside them.
     """
 
     key: str
@@ -174,11 +223,17 @@ class LoaderLife:
     iterators: tuple[IteratorLife, ...]
     samples: SampleTimes | None = None
     made: int = 1
+    helpers: Helpers | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSample:
-    """What the operating system says of one process at one moment. Sizes in bytes, times in seconds."""
+    """What the operating system says of one process at one moment. Sizes in bytes, times in seconds.
+
+    ``children_cpu_s``: of children that have ended; ``queued_s``: how long all of its threads have waited for a core;
+    ``channel``: the function of the kernel that its first thread sleeps in, such as "futex_wait_queue", "" where it
+    does not sleep or that is not told. ``affinity``: the cores on which it may run, as a hexadecimal mask.
+    """
 
     t: int
     pid: int
@@ -196,6 +251,10 @@ class ProcessSample:
     minor_faults: int | None = None
     major_faults: int | None = None
     state: str = ""
+    children_cpu_s: float | None = None
+    queued_s: float | None = None
+    channel: str = ""
+    affinity: str = ""
 
 
 @dataclass(frozen=True, slots=True)

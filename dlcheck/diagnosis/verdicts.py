@@ -236,8 +236,12 @@ def straggler(evidence: Evidence) -> Verdict | None:
 
 def oversubscribed(evidence: Evidence) -> Verdict | None:
     """The workers alone want more cores than the run may use, and the loop waits for it."""
-    waited = sum(ns for part, ns in evidence.recurring.items() if "cpu-wait" in part)
+    waited = sum(ns for part, ns in evidence.blamed.items() if "cpu-wait" in part)
     waited += evidence.handover.starved_all
+    if evidence.making.slowdown:
+        # A worker that is busy with its next batch has a core for a part of that time.
+        busy = sum(ns for (_, detail), ns in evidence.recurring.items() if detail in WORKER_BUSY.values())
+        waited += round(busy * (1 - 1 / evidence.making.slowdown))
     if not exceeds_cores(evidence) or waited < _QUARTER * max(1, sum(evidence.recurring.values())):
         return None
     return _by_cause(evidence, "cpu-wait", beside=True)

@@ -11,18 +11,24 @@ from pathlib import Path
 from typing import Any
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+# Reading a thread's schedstat takes some 15 us.
+_MOST_THREADS = 64
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A few fields of /proc/PID/stat. ``start_ticks`` and the process id together name a process for good."""
+    """A few fields of /proc/PID/stat. ``start_ticks`` and the process id together name a process for good.
+
+    ``children_cpu_s``: of children that have ended and were waited for.
+    """
 
     state: str
     parent: int
     minor_faults: int
     major_faults: int
     cpu_s: float
+    children_cpu_s: float
     threads: int
     start_ticks: int
     rss_bytes: int
@@ -38,6 +44,7 @@ def read_stat(pid: int) -> Stat | None:
             minor_faults=int(fields[7]),
             major_faults=int(fields[9]),
             cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+            children_cpu_s=(int(fields[13]) + int(fields[14])) / _TICKS_PER_S,
             threads=int(fields[17]),
             start_ticks=int(fields[19]),
             rss_bytes=int(fields[21]) * _PAGE_BYTES,
@@ -59,6 +66,31 @@ def wait_channel(pid: int, thread: int | None) -> str:
     except OSError:
         return ""
     return "" if name == "0" else name
+
+
+def queued_s(pid: int) -> float | None:
+    """How long the threads of a process have waited for a core, all together; None where it is not told.
+
+    From /proc/PID/task/*/schedstat: threads that have ended are not in it.
+    """
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        if len(threads) > _MOST_THREADS:
+            return None
+        files = [Path(f"/proc/{pid}/task/{thread}/schedstat") for thread in threads]
+        return sum(int(file.read_bytes().split()[1]) for file in files) / 1e9
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _affinity(pid: int) -> str:
+    """The cores on which a process may run, as a hexadecimal mask; "" where it is not told."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+    found = status.partition("\nCpus_allowed:")[2].partition("\n")[0]
+    return found.strip().replace(",", "")
 
 
 def read_fields(path: Path) -> dict[str, int]:
@@ -111,6 +143,10 @@ def sample_process(pid: int, with_memory: bool) -> list[Any] | None:
         stat.minor_faults,
         stat.major_faults,
         stat.state,
+        stat.children_cpu_s,
+        queued_s(pid),
+        wait_channel(pid, None),
+        _affinity(pid),
     ]
 
 
