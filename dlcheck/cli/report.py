@@ -39,7 +39,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recording", metavar="DIR", help="the folder that 'dlcheck run' left")
+    parser.add_argument(
+        "recording",
+        metavar="DIR",
+        nargs="+",
+        help=(
+            "the folder that 'dlcheck run' left; of a job on several nodes those of all, or the folder that they"
+            " lie in"
+        ),
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="(default: %(default)s)")
     parser.add_argument(
         "--output",
@@ -61,16 +69,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the report. Returns 0, 2 where there is no recording, 3 where a condition of --fail-on holds."""
     from dlcheck.cli.gate import read_conditions, status_of
+    from dlcheck.diagnosis.nodes import find_recordings
     from dlcheck.report.build import build_report
-    from dlcheck.report.run_formats import write_report
+    from dlcheck.report.run_formats import loaders_shown, write_report
 
-    path = Path(arguments.recording)
     try:
         conditions = read_conditions(arguments.fail_on)
-        report = build_report(path, check=False)
+        paths = find_recordings(list(map(Path, arguments.recording)))
+        report = build_report(paths, check=False, most_loaders=loaders_shown(arguments.format))
         output = arguments.output
         if output is None and arguments.format == "html" and sys.stdout.isatty():
-            output = path / "report.html"
+            output = paths[0] / "report.html"
         if output is None:
             write_report(report, arguments.format, sys.stdout)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from dlcheck.diagnosis.advice import advise, predictions
 from dlcheck.diagnosis.attribution import Part, by_cause
@@ -10,6 +11,7 @@ from dlcheck.diagnosis.evidence import Evidence, gather_all
 from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.join import costs_of, culprits, is_at
+from dlcheck.diagnosis.load_incidents import grouped
 from dlcheck.diagnosis.machine import Usage
 from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
 from dlcheck.diagnosis.pieces import Piece, join
@@ -33,7 +35,7 @@ def diagnose(timeline: Timeline, findings: Iterable[Finding] = ()) -> Diagnosis:
 def examine(timeline: Timeline, findings: Sequence[Finding], usage: Usage | None = None) -> Piece:
     """The same of some processes of a run. ``usage``: the cores of all of it."""
     project = Project(timeline.environment)
-    evidences = gather_all(timeline, usage)
+    evidences = gather_all(replace(timeline, incidents=grouped(timeline.incidents)), usage)
     samples: dict[int, list[ProcessSample]] = {}
     for sample in timeline.processes:
         samples.setdefault(sample.pid, []).append(sample)

@@ -58,7 +58,7 @@ class _EpochParts:
 
 def load_loaders(logs: list[ProcessLog], notes: list[str]) -> tuple[LoaderLife, ...]:
     """All loaders that were iterated, in order of time."""
-    started = _match_workers(logs)
+    started = match_workers(logs)
     loaders = []
     for log in logs:
         iterators: dict[int, list[Event]] = {}
@@ -113,7 +113,7 @@ def _made_again(
     return made
 
 
-def _match_workers(logs: list[ProcessLog]) -> dict[tuple[int, int, int], list[_Worker]]:
+def match_workers(logs: list[ProcessLog]) -> dict[tuple[int, int, int], list[_Worker]]:
     """The workers of each iterator, by process id, opening of the log, and serial of the iterator."""
     by_pid: dict[int, list[ProcessLog]] = {}
     for log in logs:

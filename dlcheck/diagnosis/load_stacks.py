@@ -5,10 +5,12 @@ the windows of py-spy and the samples taken inside workers, cut to what the user
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from dlcheck.diagnosis.load_files import read_lines
 from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, Site, StackSample
 
 _MOST_BYTES = 64_000_000
+_MOST_LINES = 5_000
 _SAMPLES_TO_JUDGE = 5
 _TICKS_TO_JUDGE = 5
 _LEAST_RATIO = 0.3
@@ -52,6 +55,19 @@ def load_stacks(
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             notes.append(_damaged(path, error))
     return tuple(sorted(samples, key=lambda sample: sample.t))
+
+
+def files_of(recording: Path) -> set[str]:
+    """The source files that stack samples name, but not those of damaged ones."""
+    files: set[str] = set()
+    for path in sorted((recording / "stacks").glob("*")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+            if path.name.startswith("window-"):
+                files |= {str(frame[0]) for frame in _read(path)["frames"]}
+            elif path.name.startswith("inside-"):
+                lines = islice(read_lines(path, []), _MOST_LINES)
+                files |= {str(frame[0]) for line in lines for frame in line["frames"]}
+    return files
 
 
 def _pid_of(path: Path) -> int:

@@ -2,63 +2,103 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from dlcheck.diagnosis.diagnose import diagnose
+from dlcheck.diagnosis.diagnose import examine
+from dlcheck.diagnosis.fleet import Job, diagnose_parts, divide
 from dlcheck.diagnosis.hotlines import Project
+from dlcheck.diagnosis.load_files import ProcessLog
 from dlcheck.diagnosis.model import Diagnosis
-from dlcheck.diagnosis.recording import load
+from dlcheck.diagnosis.nodes import Node, nodes_of
+from dlcheck.diagnosis.pieces import join
+from dlcheck.diagnosis.recording import Host, load_processes_of, read_host
 from dlcheck.diagnosis.timeline import Site, Timeline
-from dlcheck.lint.finding import Finding
 from dlcheck.report.excerpts import Excerpt, read_excerpts, take_excerpts, write_excerpts
-from dlcheck.report.model import Report, read_findings, write_findings
+from dlcheck.report.model import Report, Source
+from dlcheck.report.run_findings import findings_on
 
-FINDINGS = "findings.json"
 EXCERPTS = "excerpts.json"
-_MOST_FILES = 500
-_MOST_STACKS = 5000
-_SKIPPED = frozenset(("site-packages", "dist-packages", "node_modules", "__pycache__", "build", "dist"))
 
 
-def build_report(recording: Path, *, check: bool, fresh: bool = False) -> Report:
-    """The report of a recording.
+def build_report(
+    recording: Path | Sequence[Path], *, check: bool, fresh: bool = False, most_loaders: int | None = None
+) -> Report:
+    """The report of a recording, or of those of several nodes of one job.
 
     ``check``: check the sources that the run used, and keep the findings beside the recording; otherwise take
     those that were kept, if any. ``fresh``: the run has just ended on this machine, and the source lines that
-    the report names are kept beside the recording too. Raises FileNotFoundError or ValueError where there is
-    no recording.
+    the report names are kept beside the recording too. ``most_loaders``: of how many loaders the batches are wanted,
+    the first ones of the diagnosis; the others are diagnosed and forgotten. Raises FileNotFoundError or ValueError where
+    there is no recording.
     """
-    timeline = load(recording)
-    findings: tuple[Finding, ...] = ()
+    paths = [recording] if isinstance(recording, Path) else list(recording)
+    hosts = [read_host(path) for path in paths]
+    nodes = nodes_of(hosts) if len(hosts) > 1 else [Node("", 0)]
     notes: list[str] = []
-    if check:
-        findings = _check(timeline, notes)
-        write_findings(recording / FINDINGS, findings)
-    elif (recording / FINDINGS).exists():
-        try:
-            findings = read_findings(recording / FINDINGS)
-        except (OSError, ValueError) as error:
-            notes.append(f"the kept findings cannot be read: {error}")
-    diagnosis = diagnose(timeline, findings)
-    excerpts = _excerpts(recording, diagnosis, fresh, notes)
-    return Report(replace(diagnosis, notes=(*diagnosis.notes, *notes)), timeline, str(recording), excerpts)
+    findings = tuple(dict.fromkeys(finding for host in hosts for finding in findings_on(host, check, notes)))
+    parts = [(number, logs) for number, host in enumerate(hosts) for logs in divide(host)]
+    job = Job(tuple(hosts), tuple(host.usage() for host in hosts), findings, tuple(parts))
+    # What is small enough to be read at once is read once.
+    whole = load_processes_of(hosts[0], hosts[0].logs) if len(parts) == 1 else None
+    pieces = [examine(whole, findings, job.usages[0])] if whole is not None else list(diagnose_parts(job))
+    for number, host in enumerate(hosts):
+        place = [at for at, _ in parts].index(number)
+        pieces[place] = replace(pieces[place], notes=(*host.notes, *pieces[place].notes))
+    if len(hosts) > 1:
+        on = [(nodes[number], number) for number, _ in parts]
+        pieces = [
+            piece.on(node.name, number, node.later) for (node, number), piece in zip(on, pieces, strict=True)
+        ]
+    diagnosis = join(pieces, findings)
+    wanted = {loader.key for loader in diagnosis.loaders[:most_loaders]}
+    if whole is not None:
+        sources = [Source(replace(whole, incidents=diagnosis.incidents))]
+    else:
+        sources = [
+            Source(_timeline(host, number, parts, wanted, len(hosts) > 1), node.later, node.name)
+            for number, (host, node) in enumerate(zip(hosts, nodes, strict=True))
+        ]
+    excerpts = _excerpts(paths, diagnosis, fresh, notes)
+    diagnosis = replace(diagnosis, notes=tuple(dict.fromkeys((*diagnosis.notes, *notes))))
+    first, *more = sources
+    return Report(diagnosis, first.timeline, " ".join(map(str, paths)), excerpts, tuple(more), first.node)
+
+
+def _timeline(
+    host: Host,
+    number: int,
+    parts: Sequence[tuple[int, Sequence[ProcessLog]]],
+    wanted: Collection[str],
+    several: bool,
+) -> Timeline:
+    """The timeline of those training processes of the host ``number`` whose loaders are wanted, by their keys."""
+    # As ``Piece.on`` names them.
+    prefix = f"{number}/" if several else ""
+    pids = {key.removeprefix(prefix).partition(":")[0] for key in wanted if key.startswith(prefix)}
+    own = [logs for at, logs in parts if at == number]
+    logs = [log for part in own if any(str(log.pid) in pids for log in part) for log in part]
+    timeline = load_processes_of(host, logs)
+    loaders = tuple(replace(life, key=prefix + life.key) for life in timeline.loaders)
+    return replace(timeline, loaders=tuple(life for life in loaders if life.key in wanted))
 
 
 def _excerpts(
-    recording: Path, diagnosis: Diagnosis, fresh: bool, notes: list[str]
+    recordings: Sequence[Path], diagnosis: Diagnosis, fresh: bool, notes: list[str]
 ) -> dict[tuple[str, int], Excerpt]:
+    excerpts: dict[tuple[str, int], Excerpt] = {}
     try:
         if fresh:
             excerpts = take_excerpts(_places(diagnosis))
-            write_excerpts(recording / EXCERPTS, excerpts)
+            write_excerpts(recordings[0] / EXCERPTS, excerpts)
             return excerpts
-        return read_excerpts(recording / EXCERPTS) if (recording / EXCERPTS).exists() else {}
+        for path in recordings:
+            if (path / EXCERPTS).exists():
+                excerpts |= read_excerpts(path / EXCERPTS)
     except (OSError, ValueError) as error:
         notes.append(f"no source lines are shown: {error}")
-        return {}
+    return excerpts
 
 
 def _places(diagnosis: Diagnosis) -> Iterator[Site]:
@@ -70,59 +110,3 @@ def _places(diagnosis: Diagnosis) -> Iterator[Site]:
                 yield replace(culprit.site, file=project.absolute(culprit.site.file))
     for priced in diagnosis.findings:
         yield Site(priced.finding.place.file, priced.finding.place.line)
-
-
-def _check(timeline: Timeline, notes: list[str]) -> tuple[Finding, ...]:
-    paths = sorted(_sources(timeline))
-    if not paths:
-        return ()
-    try:
-        from dlcheck.lint.api import check_paths
-
-        result = check_paths(paths)
-    except Exception as error:
-        # The run has been measured; that its code cannot be checked does not take that away.
-        notes.append(f"the code of the run could not be checked: {type(error).__name__}: {error}")
-        return ()
-    for wrong in result.errors[:3]:
-        notes.append(f"{wrong.file}:{wrong.line} could not be checked: {wrong.message}")
-    return tuple(result.findings)
-
-
-def _sources(timeline: Timeline) -> set[Path]:
-    """The files that the run shows to be part of it, and the tree around its script, if that is not large."""
-    project = Project(timeline.environment)
-    named = {str(timeline.environment.get("main") or "")}
-    for loader in timeline.loaders:
-        named |= {loader.created_at.file, loader.dataset_at.file if loader.dataset_at else ""}
-    for sample in timeline.stacks[:_MOST_STACKS]:
-        named |= {frame.file for frame in sample.frames}
-    files = {Path(project.absolute(file)) for file in named if file and project.owns(file)}
-    files = {file for file in files if file.is_file()}
-    script = timeline.environment.get("main")
-    if script and project.owns(str(script)):
-        around = list(_python_files(Path(project.absolute(str(script))).parent))
-        if len(around) <= _MOST_FILES:
-            files.update(around)
-    return files
-
-
-def _python_files(root: Path) -> Iterator[Path]:
-    """Python files below ``root``, no more than one above the limit; environments and hidden folders are left
-    out.
-    """
-    count = 0
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and name not in _SKIPPED
-            and not (Path(folder) / name / "pyvenv.cfg").exists()
-        )
-        for name in sorted(files):
-            if name.endswith(".py"):
-                yield Path(folder) / name
-                count += 1
-                if count > _MOST_FILES:
-                    return

@@ -16,16 +16,39 @@ from dlcheck.report.excerpts import Excerpts
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A timeline that a report was made from: that of one node. ``later``: ns to add to its times to get those of the
+    diagnosis; ``node``: the host, "" where there is only one.
+    """
+
+    timeline: Timeline
+    later: int = 0
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """A diagnosis, with its findings priced, and what it was made from: the timeline, and where the recording lies.
 
-    ``excerpts``: source lines around the places that it names, where they were kept.
+    ``excerpts``: source lines around the places that it names, where they were kept. ``more``: the timelines of further
+    nodes. Timelines hold the loaders that whoever asked for the report wants to see batch by batch.
     """
 
     diagnosis: Diagnosis
     timeline: Timeline
     recording: str
     excerpts: Excerpts = field(default_factory=dict)
+    more: tuple[Source, ...] = ()
+    node: str = ""
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The timelines of all nodes."""
+        return (Source(self.timeline, 0, self.node), *self.more)
+
+    def origin(self, source: Source) -> int:
+        """When the run began, on the clock of a timeline."""
+        return self.diagnosis.begin_ns - source.later
 
     @property
     def directory(self) -> str:

@@ -22,6 +22,13 @@ _WRITERS = {
 
 FORMATS = tuple(_WRITERS)
 
+_SHOWN = {"text": 0, "json": 0, "openmetrics": 0, "otlp": 0, "html": 8}
+
+
+def loaders_shown(name: str) -> int | None:
+    """Of how many loaders a format shows single batches; None: of all."""
+    return _SHOWN.get(name)
+
 
 def write_report(report: Report, name: str, file: TextIO) -> None:
     """Write ``report`` in the format ``name`` to ``file``."""

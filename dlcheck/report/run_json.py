@@ -77,11 +77,12 @@ def _loader(report: Report, loader: LoaderDiagnosis) -> dict[str, Any]:
         "cores": dict(loader.cores),
         "notes": list(loader.notes),
         "made": loader.made,
+        "node": loader.node or None,
     }
 
 
 def _rank(report: Report, use: RankLateness) -> dict[str, Any]:
-    return {**asdict(use), "created_at": _site(report, use.created_at)}
+    return {**asdict(use), "created_at": _site(report, use.created_at), "node": use.node or None}
 
 
 def _site(report: Report, site: Site) -> dict[str, Any]:

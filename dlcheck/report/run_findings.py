@@ -1,0 +1,87 @@
+"""The static findings on the code of a recorded run: checked where it has just run, or kept beside the recording."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from dlcheck.diagnosis.hotlines import Project
+from dlcheck.diagnosis.load_stacks import files_of
+from dlcheck.diagnosis.recording import Host, environment_of
+from dlcheck.lint.finding import Finding
+from dlcheck.report.model import read_findings, write_findings
+
+FINDINGS = "findings.json"
+_MOST_FILES = 500
+_SKIPPED = frozenset(("site-packages", "dist-packages", "node_modules", "__pycache__", "build", "dist"))
+
+
+def findings_on(host: Host, check: bool, notes: list[str]) -> tuple[Finding, ...]:
+    """The findings: with ``check`` of the sources as they are now, which are kept; else those that were kept."""
+    path = host.path / FINDINGS
+    if check:
+        findings = _check(host, notes)
+        write_findings(path, findings)
+        return findings
+    try:
+        return read_findings(path) if path.exists() else ()
+    except (OSError, ValueError) as error:
+        notes.append(f"the kept findings cannot be read: {error}")
+        return ()
+
+
+def _check(host: Host, notes: list[str]) -> tuple[Finding, ...]:
+    paths = sorted(_sources(host))
+    if not paths:
+        return ()
+    try:
+        from dlcheck.lint.api import check_paths
+
+        result = check_paths(paths)
+    except Exception as error:
+        # The run has been measured; that its code cannot be checked does not take that away.
+        notes.append(f"the code of the run could not be checked: {type(error).__name__}: {error}")
+        return ()
+    for wrong in result.errors[:3]:
+        notes.append(f"{wrong.file}:{wrong.line} could not be checked: {wrong.message}")
+    return tuple(result.findings)
+
+
+def _sources(host: Host) -> set[Path]:
+    """The files that the run shows to be part of it, and the tree around its script, if that is not large."""
+    environment = environment_of(host.manifest, host.logs)
+    project = Project(environment)
+    script = str(environment.get("main") or "")
+    named = {script} | files_of(host.path)
+    for log in host.logs:
+        for line in log.said("loader"):
+            named |= {str(at[0]) for at in (line.get("site"), line.get("dataset_at")) if at}
+    files = {Path(project.absolute(file)) for file in named if file and project.owns(file)}
+    files = {file for file in files if file.is_file()}
+    if script and project.owns(script):
+        around = list(_python_files(Path(project.absolute(script)).parent))
+        if len(around) <= _MOST_FILES:
+            files.update(around)
+    return files
+
+
+def _python_files(root: Path) -> Iterator[Path]:
+    """Python files below ``root``, no more than one above the limit; environments and hidden folders are left
+    out.
+    """
+    count = 0
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".")
+            and name not in _SKIPPED
+            and not (Path(folder) / name / "pyvenv.cfg").exists()
+        )
+        for name in sorted(files):
+            if name.endswith(".py"):
+                yield Path(folder) / name
+                count += 1
+                if count > _MOST_FILES:
+                    return
