@@ -92,6 +92,9 @@ def advise(
     leading_cure, rest = ([Advice(cures[name], {}, None) for name in own] for own in (leading, others))
     spare = [] if any("num_workers" in g.change for g in gains) else _fewer_workers(evidence, predicted)
     unpriced = [line] if line is not None and line not in gains else []
+    if names[0] == "oversubscribed":
+        # Nothing else helps before that.
+        return (*leading_cure, *gains, *together, *unpriced, *rest, *spare)
     return (*fatal, *gains, *together, *leading_cure, *unpriced, *rest, *spare)
 
 
@@ -144,7 +147,13 @@ def _best_workers(evidence: Evidence, predicted: Sequence[Prediction]) -> int | 
     for it.
     """
     now = evidence.workers
-    share, usable = evidence.making.cpu_share, evidence.cores.usable
+    share, usable = evidence.making.cpu_share, evidence.usable_cores
+    helpers = evidence.loader.helpers
+    if share is not None and helpers is not None:
+        share *= helpers.cores
+    if evidence.shares_a_lock:
+        # The lock lets one worker pass at a time, however many there are; and the replay knows of no lock.
+        return None
     allowed = {}
     for prediction in predicted:
         count = prediction.change.get("num_workers")

@@ -89,7 +89,7 @@ def innermost(part: Part) -> str:
 
 def exceeds_cores(evidence: Evidence) -> bool:
     """Whether the workers alone want more cores than the run may use."""
-    wanted, usable = wanted_cores(evidence), evidence.cores.usable
+    wanted, usable = wanted_cores(evidence), evidence.usable_cores
     return wanted is not None and usable is not None and wanted > 1.1 * usable
 
 

@@ -86,6 +86,8 @@ def cure(evidence: Evidence, verdict: str) -> str | None:
         return _transfer(evidence)
     if verdict == "hang":
         return _CURES[_kind_of_hang(evidence)]
+    if verdict == "oversubscribed":
+        return _oversubscribed(evidence)
     return _CURES.get(verdict)
 
 
@@ -95,6 +97,21 @@ def _kind_of_hang(evidence: Evidence) -> str:
     waits_for_lock = any(incident.detail.endswith("waits for a lock") for incident in evidence.incidents)
     forked = evidence.workers and evidence.loader.settings.get("start_method") == "fork"
     return "hang at a lock" if waits_for_lock and forked else "hang"
+
+
+def _oversubscribed(evidence: Evidence) -> str | None:
+    usable, helpers = evidence.cores.usable, evidence.loader.helpers
+    if evidence.worker_cores is not None and usable is not None and evidence.worker_cores < usable:
+        return (
+            "Let the workers use all cores: something (a library that was imported, taskset, worker_init_fn) has bound"
+            " them. In worker_init_fn: os.sched_setaffinity(0, range(os.cpu_count()))."
+        )
+    if helpers is not None and helpers.are_threads:
+        return (
+            f"Let each worker use one thread instead of {helpers.threads}: torch.set_num_threads(1),"
+            " cv2.setNumThreads(0) and the like in worker_init_fn, or OMP_NUM_THREADS=1 in the environment."
+        )
+    return None
 
 
 def _transfer(evidence: Evidence) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import median, quantiles
 
 from dlcheck.diagnosis.attribution import Part, Wait, attribute, by_cause, clocks, total
+from dlcheck.diagnosis.blocked import Blocked, blocked_on, worker_cores
 from dlcheck.diagnosis.composition import composed
 from dlcheck.diagnosis.handover import Handover, handover, payload
 from dlcheck.diagnosis.hotlines import HotLine, Project, StageStacks, hot_lines, stage_stacks
@@ -16,6 +17,8 @@ from dlcheck.diagnosis.memory import MemoryGrowth, memory_growth, worker_memory
 from dlcheck.diagnosis.prediction import Model, build_model
 from dlcheck.diagnosis.timeline import Batch, Cost, Incident, LoaderLife, Timeline
 
+# From this part of the fetch on, what a lock guards is a large part of what workers can do at a time.
+_LOCKED = 0.2
 # A line about an error is written a moment after the loop has met it.
 _SAYING_NS = 100_000_000
 
@@ -51,7 +54,8 @@ class Evidence:
     making of a batch shared among its stages (``composition``). ``restarts``: iterators
     made after the first one. ``threads``: how many threads consumed one and the same iterator, or the loader
     at the same time. ``run_share``: what this loop takes of the time of all loops of the run. ``main_busy``:
-    cores that other threads of the training process used while its loop waited.
+    cores that other threads of the training process used while its loop waited. ``worker_cores``: how many the
+    workers may run on.
     """
 
     loader: LoaderLife
@@ -78,6 +82,8 @@ class Evidence:
     shares: tuple[tuple[int, ...], ...]
     incidents: tuple[Incident, ...]
     project: Project
+    blocked: Blocked
+    worker_cores: int | None = None
     run_share: float = 1.0
     main_busy: float | None = None
 
@@ -85,6 +91,17 @@ class Evidence:
     def workers(self) -> int:
         """The number of worker processes."""
         return int(self.loader.settings.get("num_workers") or 0)
+
+    @property
+    def usable_cores(self) -> float | None:
+        """Cores that the workers may use."""
+        known = [cores for cores in (self.cores.usable, self.worker_cores) if cores is not None]
+        return min(known, default=None)
+
+    @property
+    def shares_a_lock(self) -> bool:
+        """Whether workers wait for each other's lock for long enough that more of them would only wait longer."""
+        return self.blocked.locked >= _LOCKED
 
     @property
     def wait_share(self) -> float:
@@ -139,6 +156,8 @@ def gather(timeline: Timeline, loader: LoaderLife, usage: Usage) -> Evidence:
         incidents=_own_incidents(timeline, loader),
         project=project,
         main_busy=busy,
+        blocked=blocked_on(loader, timeline.processes, stacks),
+        worker_cores=worker_cores(loader, timeline.processes),
     )
 
 

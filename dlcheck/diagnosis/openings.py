@@ -59,12 +59,18 @@ def _excess(batch: Batch, usual: float) -> int:
     return int(own - usual) if own > _TIMES * usual and own - usual > _LEAST_NS else 0
 
 
+def _opening(batch: Batch, usual: float) -> int:
+    """The excess with its part of the time that the fetch waited for a core."""
+    own = _fetch_ns(batch)
+    return 0 if batch.fetch is None or not own else int(batch.fetch.wall_ns * _excess(batch, usual) / own)
+
+
 def _marked(iterator: IteratorLife, usual: float) -> IteratorLife:
     firsts = {(made[0].epoch, made[0].idx) for made in _by_worker(iterator)}
 
     def marked(epoch: Epoch) -> Epoch:
         batches = tuple(
-            replace(b, opening_ns=_excess(b, usual)) if (b.epoch, b.idx) in firsts else b
+            replace(b, opening_ns=_opening(b, usual)) if (b.epoch, b.idx) in firsts else b
             for b in epoch.batches
         )
         return replace(epoch, batches=batches)

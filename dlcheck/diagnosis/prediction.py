@@ -111,7 +111,7 @@ def calm_loading_share(model: Model) -> float:
     that take as long as they do, and with batches that take no time. Starts and hand-overs are left out.
     """
     setup = replace(model.setup, persistent=True)
-    ground = replace(model.ground, others=0.0, start=0.0, ready=0.0, reset=0.0, shutdown=0.0)
+    ground = replace(model.ground, others=0.0, start=0.0, ready=0.0, opening=0.0, reset=0.0, shutdown=0.0)
     epochs = tuple(
         replace(epoch, works=tuple(replace(work, feed=0, receive=0, draw=0) for work in epoch.works))
         for epoch in model.epochs
@@ -192,8 +192,8 @@ def _ground(
         step_cores=_step_cores(epochs, cores, usable, slowdown, wall_ns),
         start=median(starts) if starts else guess[0],
         threads=loader.helpers.cores if loader.helpers is not None else 1.0,
-        # What a worker does once, at its first batch, it does before it is ready.
-        ready=(median(readies) if readies else guess[1]) + (median(openings) if openings else 0),
+        ready=median(readies) if readies else guess[1],
+        opening=median(openings) if openings else 0.0,
         reset=median(resets) if resets else 2e6,
         shutdown=median(shutdowns) if shutdowns else 10e6,
     )

@@ -41,7 +41,8 @@ class Ground:
     ``cores``: what the run may use; ``host_cores``: what there is; ``others``: cores that other programs
     want. ``step_cores``: cores that the loop's step uses. ``threads``: cores that a worker uses while it is
     on the CPU. ``start``: of one worker, paid one after the other by the loop; ``ready``: until a started
-    worker begins to fetch; ``reset`` and ``shutdown``: per epoch and per iterator.
+    worker begins to fetch; ``opening``: what it then does once, as does a loop without workers; ``reset`` and
+    ``shutdown``: per epoch and per iterator.
     """
 
     cores: float
@@ -51,6 +52,7 @@ class Ground:
     threads: float = 1.0
     start: float = 0.0
     ready: float = 0.0
+    opening: float = 0.0
     reset: float = 0.0
     shutdown: float = 0.0
 
@@ -78,7 +80,8 @@ def simulate(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground) -> Outco
             wanted, slowed = wanted + run.wanted, slowed + run.slowed
         else:
             spent, waited = _inline(epoch, setup, ground)
-            wall, wait = wall + spent, wait + waited
+            opening = ground.opening if number == 0 else 0.0
+            wall, wait = wall + spent + opening, wait + waited + opening
     return Outcome(wall, wait, slowed / wanted if wanted else 1.0)
 
 
@@ -164,7 +167,7 @@ class _Epoch:
         for worker in range(setup.num_workers):
             if self._starts:
                 self.t += ground.start
-                self._available[worker] = self.t + ground.ready
+                self._available[worker] = self.t + ground.ready + ground.opening
                 heapq.heappush(self._timers, (self._available[worker], -1, worker))
         self.t += 0.0 if self._starts else ground.reset
         for _ in range(setup.prefetch_factor * setup.num_workers):

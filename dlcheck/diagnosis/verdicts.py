@@ -249,9 +249,11 @@ def oversubscribed(evidence: Evidence) -> Verdict | None:
 
 def too_few_workers(evidence: Evidence, beside: bool = False) -> Verdict | None:
     """Workers are busy, cores are free, and more workers would help."""
-    making, usable = evidence.making, evidence.cores.usable
+    making, usable = evidence.making, evidence.usable_cores
     wanted = wanted_cores(evidence)
     if making.busy_share is None or making.cpu_share is None or usable is None or wanted is None:
+        return None
+    if evidence.shares_a_lock:
         return None
     fits = wanted + making.cpu_share <= usable + 1e-6
     if making.busy_share < _BUSY_WORKER or not fits or evidence.model is None:

@@ -104,10 +104,9 @@ def _fetch_cpu(evidence: Evidence) -> str:
 
 
 def _fetch_io(evidence: Evidence) -> str:
-    return (
-        f"The workers are held up in the dataset by a disk, the network, a lock or a"
-        f" sleep{_where(evidence, 'fetch')}."
-    )
+    by = evidence.blocked.on or "a disk, the network, a lock or a sleep"
+    text = f"The workers are held up in the dataset by {by}{_where(evidence, 'fetch')}."
+    return f"{text} More workers would wait for the lock all the longer." if evidence.shares_a_lock else text
 
 
 def _collate(evidence: Evidence) -> str:
@@ -165,10 +164,15 @@ def _startup(evidence: Evidence) -> str:
 
 
 def _oversubscribed(evidence: Evidence) -> str:
-    wanted, usable = wanted_cores(evidence), evidence.cores.usable
+    wanted, usable, helpers = wanted_cores(evidence), evidence.usable_cores, evidence.loader.helpers
     text = "Workers wait for each other's cores"
     if wanted is not None and usable is not None:
-        text += f": {evidence.workers} of them want {cores(wanted)}, and there {_are(usable)}"
+        each = (
+            f", with {helpers.threads} threads each," if helpers is not None and helpers.are_threads else ""
+        )
+        text += f": {evidence.workers} of them{each} want {cores(wanted)}, and there {_are(usable)}"
+        if evidence.cores.usable is not None and usable < evidence.cores.usable:
+            text += f" on which they may run, of {cores(evidence.cores.usable)}"
     others = evidence.cores.others
     return text + (f"; other programs use {cores(others)} of them." if others and others > 0.5 else ".")
 
