@@ -40,9 +40,11 @@ def command_of(module: list[str] | None, target: list[str]) -> list[str]:
     if target[:1] == ["--"]:
         if len(target) < 2:
             raise UsageError("there is no command after --")
-        if shutil.which(target[1]) is None:
-            raise UsageError(f"no such command: {target[1]}")
-        return target[1:]
+        if shutil.which(target[1]) is not None:
+            return target[1:]
+        if target[1].endswith(".py") and Path(target[1]).is_file():
+            return python_command(target[1:])
+        raise UsageError(f"no such command: {target[1]}")
     if not target:
         raise UsageError("give a script, -m MODULE, or -- and a command; see 'dlcheck --help'")
     script = Path(target[0])
@@ -82,7 +84,7 @@ def overrides_of(settings: list[str], loader: str | None) -> dict[str, Any] | No
         if loader is not None:
             raise UsageError("--loader says which loader --set changes: give --set too")
         return None
-    return {"changes": changes, "loader": None if loader is None else _place(loader)}
+    return {"changes": changes, "loader": place_of(loader)}
 
 
 def _setting(word: str) -> tuple[str, Any]:
@@ -126,7 +128,10 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _place(text: str) -> list[Any]:
+def place_of(text: str | None) -> list[Any] | None:
+    """What ``--loader`` names, as ``dlcheck.probe.override.is_at`` takes it; None: every loader. Raises UsageError."""
+    if text is None:
+        return None
     file, _, line = text.rpartition(":")
     if not file or not line.isdecimal():
         raise UsageError(f"--loader {text!r} is not of the form FILE:LINE")

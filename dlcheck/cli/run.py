@@ -11,10 +11,22 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlcheck.cli.command import USAGE, UsageError, add_target, command_of, overrides_of, recording_directory
+from dlcheck.cli.command import (
+    USAGE,
+    UsageError,
+    add_target,
+    command_of,
+    overrides_of,
+    place_of,
+    recording_directory,
+)
 
 if TYPE_CHECKING:
+    from dlcheck.probe.launch import Experiment
     from dlcheck.report.conditions import Condition
+
+_REAL_S = 10.0
+"""For how long a loop that is to be replayed is a real one first."""
 
 _DESCRIPTION = """\
 Run a training script as it is, and say why its loop waits for data: which line is to blame, what to change,
@@ -25,6 +37,7 @@ the report follows on standard error when it has ended.
   dlcheck run -m package.train --lr 0.1
   dlcheck run -- torchrun --nproc-per-node 2 train.py
   dlcheck run --set num_workers=4 --loader train.py:40 train.py
+  dlcheck run --replay --seconds 30 train.py
 """
 
 
@@ -69,7 +82,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="NAME=VALUE,...",
         help="make every loader with these arguments instead of its own, such as num_workers=4,in_order=False",
     )
-    parser.add_argument("--loader", metavar="FILE:LINE", help="change only the loader that is made there")
+    parser.add_argument(
+        "--loader", metavar="FILE:LINE", help="change, or replay, only the loader that is made there"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="end the training from inside, as sys.exit() does, when its loop has run for so long",
+    )
+    parser.add_argument(
+        "--replay",
+        action="store_true",
+        help=(
+            "measure how fast the loop is when loading costs nothing: after some real ones it gets cached batches, the"
+            " first real ones again and again. The training computes something else then, so do not keep its results"
+        ),
+    )
     add_target(parser)
 
 
@@ -87,7 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if arguments.html is not None and not Path(arguments.html).absolute().parent.is_dir():
             raise UsageError(f"--html: there is no folder {Path(arguments.html).absolute().parent}")
-        overrides = overrides_of(arguments.set, arguments.loader)
+        experiment = _experiment(arguments)
         command = command_of(arguments.module, arguments.target)
         recording = recording_directory(arguments.output, arguments.module or arguments.target)
         with _live(recording) if arguments.live else contextlib.nullcontext():
@@ -95,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
                 command,
                 recording,
                 sample_stacks=not arguments.no_stacks,
-                overrides=overrides,
+                experiment=experiment,
                 notify=None if arguments.quiet else _say,
             )
     except UsageError as error:
@@ -117,12 +146,33 @@ def run(arguments: argparse.Namespace) -> int:
     return _pass_on(result.exit_code or failed)
 
 
+def _experiment(arguments: argparse.Namespace) -> Experiment:
+    """What --set, --seconds and --replay change in the run. Raises UsageError."""
+    from dlcheck.probe.launch import Experiment
+
+    if arguments.seconds is not None and arguments.seconds <= 0:
+        raise UsageError("--seconds must be more than 0")
+    if arguments.replay and (arguments.fail_on or arguments.html or arguments.live):
+        raise UsageError("--replay measures another loop than yours: no --fail-on, --html or --live with it")
+    place = place_of(arguments.loader)
+    replay = {"real_s": _REAL_S, "loader": place} if arguments.replay else None
+    if replay and arguments.seconds is not None:
+        replay["real_s"] = min(_REAL_S, arguments.seconds / 2)
+    return Experiment(
+        overrides=overrides_of(arguments.set, None if replay and not arguments.set else arguments.loader),
+        stop=None if arguments.seconds is None else {"seconds": arguments.seconds},
+        replay=replay,
+    )
+
+
 def _report(recording: Path, arguments: argparse.Namespace, conditions: list[Condition]) -> int:
     """Write and print the report. Returns 3 where a condition holds, else 0."""
     from dlcheck.cli.gate import status_of
     from dlcheck.report.build import build_report
     from dlcheck.report.run_json import render_json
 
+    if arguments.replay:
+        return _report_ceiling(recording, arguments)
     report = build_report(recording, check=not arguments.no_check, fresh=True)
     text = render_json(report)
     (recording / "report.json").write_text(text, encoding="utf-8")
@@ -142,6 +192,21 @@ def _report(recording: Path, arguments: argparse.Namespace, conditions: list[Con
         if not arguments.quiet:
             print(f"Page with charts: {arguments.html}", file=sys.stderr)
     return status_of(conditions, report)
+
+
+def _report_ceiling(recording: Path, arguments: argparse.Namespace) -> int:
+    """Write and print what a run with cached batches has measured: no verdict, since it was another loop."""
+    from dlcheck.report.ceiling import ceiling_json, print_ceilings
+    from dlcheck.tuning.ceiling import ceilings
+
+    found = ceilings(recording)
+    text = ceiling_json(found)
+    (recording / "replay.json").write_text(text, encoding="utf-8")
+    if arguments.format == "json" and not arguments.quiet:
+        sys.stderr.write(text)
+    elif not arguments.quiet:
+        print_ceilings(found, sys.stderr)
+    return 0
 
 
 def _pass_on(code: int) -> int:

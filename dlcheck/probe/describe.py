@@ -93,6 +93,13 @@ def number(loader: Any) -> int:
     return 0 if known is None else known.number
 
 
+def made_at(loader: Any) -> list[_Site]:
+    """The line at which a loader was created, and those that led there, the nearest first."""
+    created(loader)
+    known = _find(loader)
+    return [] if known is None else [known.site, *known.via]
+
+
 def settle(loader: Any, iterator: Any) -> None:
     """Write the description of ``loader``, once per process, now that it is iterated by ``iterator``."""
     known = _find(loader)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dlcheck.probe import consumer, describe, fallback, journal, override, pinning
+from dlcheck.probe import consumer, describe, fallback, journal, override, pinning, replaying, stopping
 from dlcheck.probe.neutral import unseen
 from dlcheck.probe.patches import replace
 from dlcheck.probe.stages import timed_create_fetcher
@@ -41,6 +41,9 @@ def install(module: Any, recording: str) -> None:
         fallback.allow_tracing()
         steps: dict[str, Callable[[], None]] = {
             "next": lambda: consumer.patch_next(module._BaseDataLoaderIter),
+            "replay next": lambda: replaying.patch_next(module._BaseDataLoaderIter),
+            "replay": lambda: replaying.patch_loader(module.DataLoader),
+            "stop": lambda: stopping.patch(module._BaseDataLoaderIter),
             "single": lambda: consumer.patch_single_process(module._SingleProcessDataLoaderIter),
             "multi": lambda: consumer.patch_multiprocess(module._MultiProcessingDataLoaderIter),
             "create_fetcher": lambda: _patch_create_fetcher(module._DatasetKind),
@@ -59,6 +62,7 @@ def install(module: Any, recording: str) -> None:
                 module._StatefulMultiProcessingDataLoaderIter
             ),
             "stateful override": lambda: override.patch(module.StatefulDataLoader),
+            "stateful replay": lambda: replaying.patch_loader(module.StatefulDataLoader),
             "stateful worker_loop": lambda: _patch_worker_loop(
                 module, sys.modules[module._worker_loop.__module__]
             ),

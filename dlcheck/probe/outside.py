@@ -64,8 +64,8 @@ def find_jobs(pid: int, executable: str) -> list[Job]:
     """
     if read_stat(pid) is None:
         raise AttachError(f"there is no process {pid}")
-    children = _children()
-    below = [pid, *_descendants(pid, children)]
+    children = children_by_parent()
+    below = [pid, *descendants(pid, children)]
     workers = {p for p in below if _name(p) == WORKER_NAME}
     if not workers:
         workers = {p for p in below[1:] if _is_worker(executable, p)}
@@ -93,8 +93,8 @@ def watch(jobs: list[Job], recording: Path, seconds: float, executable: str) -> 
             counters.tick(pids)
             if time.monotonic_ns() - listed > _LIST_S * 1e9:
                 # Workers may have been started meanwhile, for a new epoch.
-                children, listed = _children(), time.monotonic_ns()
-                pids = [p for job in jobs for p in (job.trainer, *_descendants(job.trainer, children))]
+                children, listed = children_by_parent(), time.monotonic_ns()
+                pids = [p for job in jobs for p in (job.trainer, *descendants(job.trainer, children))]
             time.sleep(_PERIOD_S / 2)
         counters.tick(pids)
     finally:
@@ -172,7 +172,8 @@ class _Record:
         return ""
 
 
-def _children() -> dict[int, list[int]]:
+def children_by_parent() -> dict[int, list[int]]:
+    """The ids of all processes, by that of their parent."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):  # noqa: PTH208
         stat = read_stat(int(entry)) if entry.isdecimal() else None
@@ -181,7 +182,8 @@ def _children() -> dict[int, list[int]]:
     return children
 
 
-def _descendants(pid: int, children: dict[int, list[int]]) -> list[int]:
+def descendants(pid: int, children: dict[int, list[int]]) -> list[int]:
+    """All processes below ``pid``."""
     found = []
     left = list(children.get(pid, ()))
     while left:

@@ -38,39 +38,44 @@ def exit_as(exit_code: int) -> NoReturn:
 
 
 @contextlib.contextmanager
-def forwarding() -> Iterator[tuple[Callable[[], None], Callable[[int], None]]]:
+def forwarding() -> Iterator[tuple[Callable[[], None], Callable[[int], list[int]]]]:
     """Keep the signals that end a command from this process, and pass them on to the child.
 
     Yields two functions: one to be called in the child before it runs the command (``preexec_fn``), which
-    gives it the signal mask that we were started with, and one that names the child. A signal that the kernel
-    sent (a key on the terminal, its hang-up) has reached the whole foreground group, the child included, and
-    is not passed on. One that another process sent to the whole group reaches the child twice, from there and
-    from here.
+    gives it the signal mask that we were started with, and one that names the child, and returns the list to
+    which each signal that comes is added. A signal that the kernel sent (a key on the terminal, its hang-up) has
+    reached the whole foreground group, the child included, and is not passed on. One that another process sent to
+    the whole group reaches the child twice, from there and from here.
     """
     wanted = {getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)}
     wanted = {number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN}
     if not hasattr(signal, "sigtimedwait") or threading.current_thread() is not threading.main_thread():
-        yield (lambda: None), (lambda pid: None)
+        yield (lambda: None), (lambda pid: [])
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
     child: list[int] = []
+    received: list[int] = []
     done = threading.Event()
 
     def forward() -> None:
         while not done.is_set():
-            received = signal.sigtimedwait(wanted, 0.2)
-            if received is not None and received.si_code != _FROM_KERNEL and child:
+            info = signal.sigtimedwait(wanted, 0.2)
+            if info is None:
+                continue
+            received.append(info.si_signo)
+            if info.si_code != _FROM_KERNEL and child:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(child[0], received.si_signo)
+                    os.kill(child[0], info.si_signo)
 
     thread = threading.Thread(target=forward, name="dlcheck_signals", daemon=True)
 
     def unmask() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-    def watch(pid: int) -> None:
+    def watch(pid: int) -> list[int]:
         child.append(pid)
         thread.start()
+        return received
 
     try:
         yield unmask, watch

@@ -35,6 +35,11 @@ def build_report(
     """
     paths = [recording] if isinstance(recording, Path) else list(recording)
     hosts = [read_host(path) for path in paths]
+    for host in hosts:
+        if host.manifest.get("replay"):
+            raise ValueError(
+                f"{host.path} is a replay with cached batches: what it measured is in its replay.json"
+            )
     nodes = nodes_of(hosts) if len(hosts) > 1 else [Node("", 0)]
     notes: list[str] = []
     findings = tuple(dict.fromkeys(finding for host in hosts for finding in findings_on(host, check, notes)))

@@ -32,7 +32,7 @@ def findings_on(host: Host, check: bool, notes: list[str]) -> tuple[Finding, ...
 
 
 def _check(host: Host, notes: list[str]) -> tuple[Finding, ...]:
-    paths = sorted(_sources(host))
+    paths = sorted(sources_of(host))
     if not paths:
         return ()
     try:
@@ -48,7 +48,7 @@ def _check(host: Host, notes: list[str]) -> tuple[Finding, ...]:
     return tuple(result.findings)
 
 
-def _sources(host: Host) -> set[Path]:
+def sources_of(host: Host) -> set[Path]:
     """The files that the run shows to be part of it, and the tree around its script, if that is not large."""
     environment = environment_of(host.manifest, host.logs)
     project = Project(environment)
