@@ -52,7 +52,8 @@ class CheckResult:
     """All that a check found. ``files``: how many files were looked at. ``hidden``: how many findings are left out, by why.
 
     ``sources`` holds the content of every file with a finding, or with comments that suppress some. ``failures``: a line for
-    each rule that broke down on a project, so that its findings there are missing; a defect of dlcheck.
+    each rule that broke down on a project, so that its findings there are missing; a defect of dlcheck. ``settings_read``: the
+    files of settings that it looked for, with a digest of their content.
     """
 
     findings: tuple[Finding, ...]
@@ -61,6 +62,7 @@ class CheckResult:
     sources: dict[str, bytes]
     hidden: dict[str, int] = field(default_factory=dict)
     failures: tuple[str, ...] = ()
+    settings_read: tuple[tuple[str, str], ...] = ()
 
 
 def check_paths(
@@ -151,7 +153,7 @@ def _check_project(
     result: CheckResult | None = None
     if cache is not None and key is not None:
         result = cache.result(key)
-    if result is None:
+    if result is None or not read.settings_as_before(result.settings_read):
         from dlcheck.lint.engine import run_rules
         from dlcheck.lint.reach import starting_files
 

@@ -47,7 +47,7 @@ def run_rules(
                 )
         return facts[name]
 
-    project = Project(everything, load)
+    project = Project(everything, load, read.settings)
     for name in seeds:
         project.module(name)
     target = find_target(root, asked.settings or Settings(root))
@@ -66,7 +66,10 @@ def run_rules(
             if finding.confidence == "low" and not asked.low_confidence:
                 continue
             findings.setdefault((rule.code, finding.place), finding)
-    return CheckResult(tuple(findings.values()), tuple(problems), len(given), {}, failures=tuple(failures))
+    return CheckResult(
+        tuple(findings.values()), tuple(problems), len(given), {}, failures=tuple(failures),
+        settings_read=tuple(sorted(read.settings_read.items())),
+    )  # fmt: skip
 
 
 def _ask(rule: Rule, program: Program) -> tuple[list[Report], list[str]]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcheck.facts.settings_file import parse_settings
 from dlcheck.facts.summary import Summary, summarise
 
 if TYPE_CHECKING:
+    from dlcheck.facts.model import Expr
     from dlcheck.lint.cache import Cache
+
+
+_MOST_SETTINGS_BYTES = 1_000_000
 
 
 def is_notebook(file: str) -> bool:
@@ -27,6 +33,10 @@ def read_source(path: Path) -> bytes:
     return content
 
 
+def _digest(content: bytes | None) -> str:
+    return "" if content is None else hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 class Sources:
     """Files by their path relative to the project's root, with forward slashes.
 
@@ -41,6 +51,7 @@ class Sources:
         self._cache = cache
         self._read: dict[str, bytes] = {}
         self._summaries: dict[str, Summary] = {}
+        self.settings_read: dict[str, str] = {}
 
     def __call__(self, name: str) -> bytes:
         """The content of a file."""
@@ -55,6 +66,25 @@ class Sources:
                 self.errors[name] = (isinstance(error, OSError) and error.strerror) or str(error)
                 self._read[name] = b""
         return self._read[name]
+
+    def settings(self, name: str) -> Expr | None:
+        """What a file of settings holds; ``None`` where there is none, or it lies outside of the project."""
+        content = self._settings_bytes(name)
+        self.settings_read[name] = _digest(content)
+        return None if content is None else parse_settings(name, content)
+
+    def settings_as_before(self, digests: Iterable[tuple[str, str]]) -> bool:
+        """Whether files of settings hold what they held when they had these digests."""
+        return all(_digest(self._settings_bytes(name)) == digest for name, digest in digests)
+
+    def _settings_bytes(self, name: str) -> bytes | None:
+        path = self.root / name
+        try:
+            if not path.is_file() or path.stat().st_size > _MOST_SETTINGS_BYTES:
+                return None
+            return path.read_bytes() if path.resolve().is_relative_to(self.root.resolve()) else None
+        except OSError:
+            return None
 
     def summary(self, name: str) -> Summary:
         """What a look at a file says; from the cache where the file has not changed since."""

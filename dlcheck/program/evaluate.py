@@ -33,6 +33,7 @@ from dlcheck.facts.model import (
 )
 from dlcheck.program.callers import Callers
 from dlcheck.program.scope import Binding, Block, CallSite, Scope
+from dlcheck.program.settings_files import NAMESPACES, READERS, WRAPPERS, hydra_settings, settings_read
 from dlcheck.program.values import (
     ABSENT,
     UNKNOWN,
@@ -134,6 +135,8 @@ class Evaluator:
             case Sub(base, index, _):
                 keys = self.values(index, scope)
                 return join(*(self.element(v, keys) for v in self.values(base, scope)))
+            case Other("setting", (Const(value, _),), _):
+                return (Known(value, True),)
             case Other("walrus", (_, value), _) | Other("await", (value,), _):
                 return self.values(value, scope)
             case Star(value, _):
@@ -309,7 +312,7 @@ class Evaluator:
         if option is not None:
             return option
         if param.default is None:
-            return ()
+            return hydra_settings(self, scope)
         outside = scope.parent or scope
         out: list[Value] = []
         for value in self.values(param.default, outside):
@@ -443,7 +446,9 @@ class Evaluator:
                     if found:
                         return found
                 return (Method(value, attr),)
-            case Table():
+            case Table(entries, _, _):
+                if attr in entries and not hasattr(dict, attr):
+                    return self.element(value, (Known(attr),))
                 return (Method(value, attr),)
         if dotted(expr.base).rpartition(".")[2] in _SETTINGS_NAMES:
             found = self.parser_default(attr, scope)
@@ -497,6 +502,13 @@ class Evaluator:
                 return tuple(PartialRef(f, ((call, scope),)) for f in functions)
             case External("builtins.dict"):
                 return self._dict_call(call, scope)
+            case External(name) if name in NAMESPACES and not call.args:
+                return self._dict_call(call, scope)
+            case External(name) if name in READERS:
+                return settings_read(self, call, scope) or (Made(name, call, scope),)
+            case External(name) if name in WRAPPERS and call.args:
+                tables = tuple(v for v in self.values(call.args[0], scope) if isinstance(v, Table))
+                return tables or (Made(name, call, scope),)
             case External("builtins.getattr") if len(call.args) >= 2 and isinstance(call.args[1], Const):
                 attr = Attr(call.args[0], str(call.args[1].value), call.at)
                 return join(
@@ -541,7 +553,10 @@ class Evaluator:
         if isinstance(receiver, Table):
             if attr == "get" and call.args:
                 default = self.values(call.args[1], scope) if len(call.args) > 1 else (Known(None),)
-                found = self.element(receiver, self.values(call.args[0], scope))
+                keys = self.values(call.args[0], scope)
+                found = self.element(receiver, keys)
+                if all(isinstance(k, Known) and _has(receiver, k.value) for k in keys):
+                    return found
                 return join(tuple(v for v in found if v is not ABSENT), default)
             if attr == "copy":
                 return (receiver,)
@@ -701,6 +716,11 @@ class Evaluator:
             return self._merge(table, others, certain=certain)
 
         return change
+
+
+def _has(table: Table, key: object) -> bool:
+    """Whether a dict holds a key for certain."""
+    return any(name == key and all(e.certain for e in group) for name, group in table.entries.items())
 
 
 def _loosely(entry: Entry) -> Callable[[Table, bool], Table]:

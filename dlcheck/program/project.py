@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from dlcheck.facts.model import FileFacts, Import
+from dlcheck.facts.model import Expr, FileFacts, Import
 from dlcheck.program.names import is_test
 from dlcheck.program.scope import Scope, build
 
@@ -43,10 +43,17 @@ class Module:
 
 
 class Project:
-    """All files of a project by path; ``load`` gives the facts of one of them."""
+    """All files of a project by path; ``load`` gives the facts of one of them, ``settings`` what a file of settings holds."""
 
-    def __init__(self, paths: Iterable[str], load: Callable[[str], FileFacts]) -> None:
+    def __init__(
+        self,
+        paths: Iterable[str],
+        load: Callable[[str], FileFacts],
+        settings: Callable[[str], Expr | None] = lambda path: None,
+    ) -> None:
         self.paths = frozenset(paths)
+        self._settings = settings
+        self._known_settings: dict[str, Expr | None] = {}
         self._load = load
         self._modules: dict[str, Module | None] = {}
         self._loaded: list[Module] = []
@@ -63,6 +70,12 @@ class Project:
                     self._modules[path] = module
                     bisect.insort(self._loaded, module, key=lambda m: m.path)
         return self._modules[path]
+
+    def settings(self, path: str) -> Expr | None:
+        """What a YAML or JSON file holds; ``None`` where the project has no such file."""
+        if path not in self._known_settings:
+            self._known_settings[path] = self._settings(path)
+        return self._known_settings[path]
 
     @property
     def loaded(self) -> list[Module]:
