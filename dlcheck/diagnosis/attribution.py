@@ -240,7 +240,7 @@ def _path(
     put = batch.put if batch.put is not None else batch.collate_end
     received = batch.pin_begin if batch.pin_begin is not None else batch.received
     known_until = min(got, put if put is not None else received if received is not None else got)
-    made = _before(batch, asked, known_until, work, life)
+    made = _before(batch, asked, known_until, work, life) if known_until > asked else []
     parts = _fill(asked, min(max(later, asked), known_until), made, "unknown")
     if later < known_until:
         # Others are ready: the loop waits for the order's sake. What held it up is kept beneath.
@@ -311,10 +311,8 @@ def _after(
     if batch.pin_begin is not None and batch.pin_end is not None:
         spans.append((batch.pin_begin, batch.pin_end, (("pin-memory", "", 1),)))
     if received is not None:
-        first = bisect_left(sends, (received, 0))
-        for begin, end in sends[max(0, first - 1) :]:
-            if begin >= got:
-                break
+        first = max(0, bisect_left(sends, (received, 0)) - 1)
+        for begin, end in sends[first : bisect_left(sends, (got, 0))]:
             spans.append((begin, end, (("dispatch", "sampler", 1),)))
         handed = batch.pin_end if batch.pin_end is not None else received
         spans.append((handed, got, (("main", "receive", 1),)))

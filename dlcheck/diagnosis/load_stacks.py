@@ -44,10 +44,9 @@ def load_stacks(
     """
     stages = _Stages(loaders)
     samples: list[StackSample] = []
-    for path in sorted((recording / "stacks").glob("*")):
+    paths = [path for path in (recording / "stacks").glob("*-*") if pids is None or _pid_of(path) in pids]
+    for path in sorted(paths):
         try:
-            if pids is not None and _pid_of(path) not in pids:
-                continue
             if path.name.startswith("window-"):
                 samples += _window(path, stages, activity)
             elif path.name.startswith("inside-"):

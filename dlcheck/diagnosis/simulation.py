@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from dlcheck.diagnosis.loops import LoopEpoch, Work
 
+_NEVER = float("inf")
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -113,13 +115,13 @@ def _stretch(cores: float, slowdown: float) -> float:
 
 @dataclass(slots=True)
 class _Job:
-    """What a worker or the loop is at: ns left of it, the share of it that needs a core, and how many cores
-    then.
+    """What a worker or the loop is at: ns left of it, the share of it that needs a core, and the cores that it wants on
+    average.
     """
 
     left: float
     share: float
-    cores: float
+    wants: float
 
 
 class _Epoch:
@@ -157,7 +159,7 @@ class _Epoch:
             self._send()
             self.waited += self.t - asked
             cores = self._ground.step_cores
-            self._advance_to_end(_Job(float(self._steps[number].wall), min(1.0, cores), max(1.0, cores)))
+            self._advance_to_end(_Job(float(self._steps[number].wall), min(1.0, cores), cores))
         if self._starts or not self._setup.persistent:
             self.t += self._ground.shutdown
             self.waited += self._ground.shutdown
@@ -197,7 +199,8 @@ class _Epoch:
             idx = self._queues[worker].popleft()
             cpu, off = _demand(self._works[idx], self._setup)
             busy = max(1.0, cpu + off)
-            self._jobs[worker] = _Job(busy, cpu / busy, self._ground.threads)
+            share = cpu / busy
+            self._jobs[worker] = _Job(busy, share, share * self._ground.threads)
             self._making[worker] = idx
 
     def _is_ready(self, number: int) -> bool:
@@ -221,26 +224,32 @@ class _Epoch:
             active.append(main)
         own = 0.0
         for job in active:
-            own += job.share * job.cores
+            own += job.wants
         slowdown = _slowdown(own, self._ground)
-        step = float("inf")
+        # With a core for everybody, times are those that were measured.
+        slowed = slowdown > 1.0
+        step = self._timers[0][0] - self.t if self._timers else _NEVER
+        if step < 0.0:
+            step = 0.0
         for job in active:
-            ends = job.left * (job.share * slowdown + 1.0 - job.share)
+            ends = job.left * (job.share * slowdown + 1.0 - job.share) if slowed else job.left
             if ends < step:
                 step = ends
-        if self._timers:
-            step = min(step, max(0.0, self._timers[0][0] - self.t))
-        if step == float("inf"):
+        if step == _NEVER:
             raise RuntimeError("the simulated loop waits for a batch that nobody makes")
         self.t += step
         ended = False
+        done = step
         for job in active:
-            done = step / (job.share * slowdown + 1.0 - job.share)
+            if slowed:
+                done = step / (job.share * slowdown + 1.0 - job.share)
             job.left -= done
             if job is not main:
-                self.wanted += done * job.share
-                self.slowed += done * job.share * slowdown
-                ended = ended or job.left <= 1e-6
+                on_cpu = done * job.share
+                self.wanted += on_cpu
+                self.slowed += on_cpu * slowdown
+                if job.left <= 1e-6:
+                    ended = True
         if ended:
             for worker, running in enumerate(self._jobs):
                 if running is not None and running.left <= 1e-6:
