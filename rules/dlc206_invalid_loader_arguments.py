@@ -205,6 +205,16 @@ RULE = Rule(
     ),
     clean=(
         """
+        from torch.utils.data import DataLoader
+
+        def forever(source):
+            while True:
+                yield from source
+
+        def main(source):
+            return DataLoader(forever(source), batch_size=4)
+        """,
+        """
         from torch.utils.data import DataLoader, DistributedSampler
 
         def make(dataset, distributed):

@@ -355,6 +355,8 @@ class Evaluator:
         known = self._lineage.get(id(cls))
         if known is not None:
             return known
+        if cls.kind != "class":
+            return (Ref(cls),)  # what a generator function makes
         self._lineage[id(cls)] = (Ref(cls),)
         out: list[Value] = [Ref(cls)]
         for base in cls.node.bases:
