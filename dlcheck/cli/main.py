@@ -16,6 +16,7 @@ COMMANDS = {
     "check": "find data-loading faults in source code",
     "review": "say what a change introduces and what it cures",
     "run": "run a training script and say why its loop waits for data",
+    "tune": "find faster settings for a loader, and confirm them with short real runs",
     "report": "show the report of a recorded run again",
     "top": "watch the loading of a run that goes on",
     "attach": "look at a training that runs already",
@@ -32,6 +33,7 @@ exit status:
   check    0 nothing found, 1 findings or files that could not be read, 2 wrong usage or an internal error
   review   0 nothing introduced, 1 findings introduced, 2 wrong usage or an internal error
   run      the exit status of the command that was run; 2 wrong usage; 3 it ended with 0 and a condition of --fail-on holds
+  tune     0 settled, with or without a better setting; 1 not clear, or --fix could not make the edit; 2 the training fails
   report   0 shown, 2 wrong usage, 3 a condition of --fail-on holds
   doctor   0 nothing bad, 1 something is bad, 2 wrong usage
   compare  0 compared, 2 wrong usage, 3 --fail-on regression, and there is one

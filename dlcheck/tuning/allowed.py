@@ -6,8 +6,7 @@ from pathlib import Path
 
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.recording import Host
-from dlcheck.lint.edit import apply_fixes
-from dlcheck.tuning.edit import plan
+from dlcheck.tuning.edit import carried_out, plan
 from dlcheck.tuning.search import Allowed
 
 _STALE, _UNSHARDED = "DLC405", "DLC402"
@@ -53,9 +52,7 @@ def _finds(rule: str, host: Host, evidence: Evidence, change: dict[str, object])
             fix = plan(source, site.line, str(evidence.loader.settings.get("class")), change).fix
             if fix is None:
                 return None
-            overlay[path], done = apply_fixes(source, [fix])
-            if not done:
-                return None
+            overlay[path] = carried_out(source, fix)
         result = check_paths(sorted(sources_of(host)), select=(rule,), low_confidence=True, overlay=overlay)
     except (OSError, ValueError):
         return None

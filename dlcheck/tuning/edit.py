@@ -48,6 +48,16 @@ def plan(source: bytes, line: int, made_class: str, change: Mapping[str, Any]) -
     return Plan(Fix(in_words(change), tuple(edits), safe=False))
 
 
+def carried_out(content: bytes, fix: Fix) -> bytes:
+    """The file with the edit. Raises ValueError where it cannot be placed."""
+    from dlcheck.lint.edit import apply_fixes
+
+    after, done = apply_fixes(content, [fix])
+    if not done or after == content:
+        raise ValueError("the edit finds no place")
+    return after
+
+
 def in_words(change: Mapping[str, Any]) -> str:
     """As arguments: ``num_workers=4, in_order=False``."""
     return ", ".join(f"{name}={value!r}" for name, value in change.items())

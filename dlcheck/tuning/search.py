@@ -136,10 +136,13 @@ def _best_few(choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
     top = max(speed.values(), default=0.0)
     if top < GAIN:
         return ()
+    ordered = max((speed[id(c)] for c in choices if not _gives_up_order(c)), default=1.0)
     kinds: dict[tuple[Any, bool], list[Choice]] = {}
     for choice in choices:
-        key = choice.change.get("num_workers"), choice.change.get("in_order") is False
-        kinds.setdefault(key, []).append(choice)
+        key = choice.change.get("num_workers"), _gives_up_order(choice)
+        # The order is worth more than a gain that no edit would be.
+        if not key[1] or speed[id(choice)] >= GAIN * ordered:
+            kinds.setdefault(key, []).append(choice)
     picks = []
     for alike in kinds.values():
         best = max(speed[id(choice)] for choice in alike)
@@ -150,6 +153,10 @@ def _best_few(choices: Sequence[Choice], most: int) -> tuple[Choice, ...]:
     simplest = min((p for p in picks if speed[id(p)] >= NEAR * top), key=lambda choice: choice.effort)
     rest = sorted((p for p in picks if p is not simplest), key=lambda choice: -speed[id(choice)])
     return (simplest, *rest)[:most]
+
+
+def _gives_up_order(choice: Choice) -> bool:
+    return choice.change.get("in_order") is False
 
 
 def _unpredicted(evidence: Evidence, room: Room, allowed: Allowed) -> tuple[Choice, ...]:
