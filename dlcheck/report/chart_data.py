@@ -17,7 +17,7 @@ from dlcheck.report import words
 from dlcheck.report.chart_flame import flames
 from dlcheck.report.chart_rows import LOOP, PIN, Bins, choose, fill_bins, queue_depth, ready
 from dlcheck.report.chart_usage import usage
-from dlcheck.report.model import Report
+from dlcheck.report.model import Report, Source
 
 UNIT_NS = 10_000
 
@@ -34,30 +34,31 @@ _MOST_PARTS = 4
 
 def chart_data(report: Report, loaders: Sequence[LoaderDiagnosis], most_rows: int) -> dict[str, Any]:
     """All charts of these ``loaders``, which together show ``most_rows`` batches one by one."""
-    lives = {life.key: life for life in report.timeline.loaders}
+    lives = {life.key: (life, source) for source in report.sources for life in source.timeline.loaders}
     share = max(1, len(loaders))
     return {
         "unit_s": UNIT_NS / 1e9,
         "states": STATES,
         "causes": words.CAUSES,
         "kinds": words.WAIT_KINDS,
-        "loaders": [_loader(report, each, lives[each.key], most_rows // share, share) for each in loaders],
+        "loaders": [_loader(report, each, *lives[each.key], most_rows // share, share) for each in loaders],
     }
 
 
 def _loader(
-    report: Report, loader: LoaderDiagnosis, life: LoaderLife, most_rows: int, share: int
+    report: Report, loader: LoaderDiagnosis, life: LoaderLife, source: Source, most_rows: int, share: int
 ) -> dict[str, Any]:
-    waits = attribute(life, report.timeline.end)
+    timeline = source.timeline
+    waits = attribute(life, timeline.end)
     rows = turns(life, waits)
     chart: dict[str, Any] = {
         "predictions": _predictions(loader),
-        "flames": flames(report, life, waits),
+        "flames": flames(report, timeline, life, waits),
     }
     span = _span(rows, waits)
     if span is None:
         return chart
-    origin = report.timeline.begin
+    origin = report.origin(source)
     lanes = _lanes(life, rows)
     count = max(20, min(_MOST_BINS, _MOST_CELLS // share // len(lanes)))
     bins = fill_bins(span, count, rows, waits, lanes)
@@ -81,7 +82,7 @@ def _loader(
             "depth": [round(d, 2) for _, d in depth],
         },
         "rate": _rate(rows, span, origin, count=min(300, max(10, len(rows) // 5))),
-        "usage": _in_units(usage(report.timeline, life, span)),
+        "usage": _in_units(usage(timeline, life, span, origin)),
     }
 
 

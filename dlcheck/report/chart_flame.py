@@ -67,9 +67,11 @@ def frame_name(site: Site, report: Report) -> str:
     return f"{site.function or '?'} ({report.shown(site.file)}:{site.line})"
 
 
-def flames(report: Report, loader: LoaderLife, waits: Sequence[Wait]) -> list[dict[str, Any]]:
+def flames(
+    report: Report, timeline: Timeline, loader: LoaderLife, waits: Sequence[Wait]
+) -> list[dict[str, Any]]:
     """A tree for each stage as nested lists: name, ns, children; what is too thin to be seen is left out."""
-    stages = stacks_by_stage(report.timeline, loader, waits)
+    stages = stacks_by_stage(timeline, loader, waits)
     result = []
     for name, samples in stages.items():
         root = tree(samples, report)

@@ -14,7 +14,7 @@ _LEAST_TICK_NS = 500_000_000
 _MOST_WORKERS = 8
 
 
-def usage(timeline: Timeline, loader: LoaderLife, span: Interval) -> dict[str, Any]:
+def usage(timeline: Timeline, loader: LoaderLife, span: Interval, origin: int) -> dict[str, Any]:
     """Series on common ticks (ns since the run began): the training process, each worker, the whole machine.
 
     ``cores``: CPU seconds per second. ``rss`` and ``private``: bytes. ``read``: bytes per second that came from
@@ -39,7 +39,7 @@ def usage(timeline: Timeline, loader: LoaderLife, span: Interval) -> dict[str, A
     ]
     machine = [(s.t, s.cpu_busy_s) for s in timeline.machine if span[0] - width <= s.t <= span[1] + width]
     return {
-        "t": [(span[0] - timeline.begin + int((n + 0.5) * width)) for n in range(count)],
+        "t": [(span[0] - origin + int((n + 0.5) * width)) for n in range(count)],
         "series": series,
         "machine_cores": ticks.rates([machine]),
         "left_out": max(0, len(positions) - _MOST_WORKERS),

@@ -9,66 +9,92 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Any, TextIO
 
 from dlcheck.diagnosis.attribution import Wait, attribute
-from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, ProcessSample
+from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, ProcessSample, Timeline
 from dlcheck.diagnosis.turns import Turn, turns
 from dlcheck.report import words
 from dlcheck.report.chart_rows import queue_depth
-from dlcheck.report.model import Report
+from dlcheck.report.model import Report, Source
 
 Event = dict[str, Any]
 
 _MAKER, _FEEDER = 1, 2
 _LOOPS, _PINS = 100, 200
 _MOST_DEPTHS = 100_000
+# The kernel's own limit (PID_MAX_LIMIT).
+_MOST_PIDS = 1 << 22
 
 
 def write_chrome(report: Report, file: TextIO) -> None:
     """Write the trace of a run."""
     file.write('{"displayTimeUnit": "ms", "traceEvents": [\n')
-    for number, event in enumerate(_events(report)):
+    for number, event in enumerate(event for trace in _traces(report) for event in _events(trace)):
         file.write((",\n" if number else "") + json.dumps(event, default=str))
     file.write("\n]}\n")
 
 
-def _events(report: Report) -> Iterator[Event]:
-    timeline, flows = report.timeline, count(1)
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """The part of a trace that one node is. ``first_pid``: to be added to its process ids, which are its own."""
+
+    report: Report
+    source: Source
+    first_pid: int
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.source.timeline
+
+    @property
+    def origin(self) -> int:
+        return self.report.origin(self.source)
+
+
+def _traces(report: Report) -> Iterator[_Trace]:
+    for number, source in enumerate(report.sources):
+        yield _Trace(report, source, number * _MOST_PIDS)
+
+
+def _events(trace: _Trace) -> Iterator[Event]:
+    timeline, flows = trace.timeline, count(1 + trace.first_pid)
     named: set[int] = set()
     for number, loader in enumerate(timeline.loaders):
-        for pid, name in _processes(loader):
+        for pid, name in _processes(loader, trace.source.node):
             if pid not in named:
                 named.add(pid)
-                yield _meta("process_name", pid, 0, name)
-        yield from _loader(report, loader, number, flows)
+                yield _meta(trace, "process_name", pid, 0, name)
+        yield from _loader(trace, loader, number, flows)
     for incident in timeline.incidents:
         yield _event(
-            report, "i", incident.kind, incident.pid, 0, incident.t, s="g", args={"detail": incident.detail}
+            trace, "i", incident.kind, incident.pid, 0, incident.t, s="g", args={"detail": incident.detail}
         )
-    yield from _counters(report)
+    yield from _counters(trace)
 
 
-def _processes(loader: LoaderLife) -> Iterator[tuple[int, str]]:
+def _processes(loader: LoaderLife, node: str) -> Iterator[tuple[int, str]]:
     rank = f" of rank {loader.rank}" if loader.rank is not None else ""
+    rank += f" on {node}" if node else ""
     yield loader.pid, f"training process{rank}"
     for iterator in loader.iterators:
         for life in iterator.workers:
             yield life.pid, f"worker {life.worker}{rank}"
 
 
-def _loader(report: Report, loader: LoaderLife, number: int, flows: Iterator[int]) -> Iterator[Event]:
-    waits = attribute(loader, report.timeline.end)
-    place = f"{report.shown(loader.created_at.file)}:{loader.created_at.line}"
+def _loader(trace: _Trace, loader: LoaderLife, number: int, flows: Iterator[int]) -> Iterator[Event]:
+    waits = attribute(loader, trace.timeline.end)
+    place = f"{trace.report.shown(loader.created_at.file)}:{loader.created_at.line}"
     pids = {
         (position, life.worker): life.pid
         for position, iterator in enumerate(loader.iterators)
         for life in iterator.workers
     }
     for pid in sorted(set(pids.values())):
-        yield _meta("thread_name", pid, _MAKER, "dataset and collate")
-        yield _meta("thread_name", pid, _FEEDER, "feeder")
+        yield _meta(trace, "thread_name", pid, _MAKER, "dataset and collate")
+        yield _meta(trace, "thread_name", pid, _FEEDER, "feeder")
     threads: dict[int | None, int] = {}
     seen = turns(loader, waits)
     for turn in seen:
@@ -76,12 +102,12 @@ def _loader(report: Report, loader: LoaderLife, number: int, flows: Iterator[int
             threads[turn.batch.consumer_thread] = _LOOPS * (number + 1) + len(threads)
     main = next(iter(threads.values()), _LOOPS * (number + 1))
     for tid in sorted({main, *threads.values()}):
-        yield _meta("thread_name", loader.pid, tid, f"loop over {place}")
+        yield _meta(trace, "thread_name", loader.pid, tid, f"loop over {place}")
     if any(turn.batch.pin_begin is not None for turn in seen):
-        yield _meta("thread_name", loader.pid, _PINS + number, f"pin memory of {place}")
+        yield _meta(trace, "thread_name", loader.pid, _PINS + number, f"pin memory of {place}")
     for wait in waits:
         if wait.kind != "batch" and wait.ns:
-            yield _slice(report, wait.kind, loader.pid, main, wait.begin, wait.end, _why(wait))
+            yield _slice(trace, wait.kind, loader.pid, main, wait.begin, wait.end, _why(wait))
     owner = {
         id(batch): i
         for i, iterator in enumerate(loader.iterators)
@@ -91,15 +117,15 @@ def _loader(report: Report, loader: LoaderLife, number: int, flows: Iterator[int
     for turn in seen:
         worker = turn.batch.worker
         maker = pids.get((owner[id(turn.batch)], worker)) if worker is not None else None
-        yield from _turn(report, loader, turn, threads[turn.batch.consumer_thread], number, maker, flows)
+        yield from _turn(trace, loader, turn, threads[turn.batch.consumer_thread], number, maker, flows)
     if pids and seen:
-        span = (seen[0].batch.asked or 0, report.timeline.end)
+        span = (seen[0].batch.asked or 0, trace.timeline.end)
         for t, depth in queue_depth(seen, span, _MOST_DEPTHS):
-            yield _counter(report, f"batches ready, {place}", loader.pid, t, {"batches": depth})
+            yield _counter(trace, f"batches ready, {place}", loader.pid, t, {"batches": depth})
 
 
 def _turn(
-    report: Report,
+    trace: _Trace,
     loader: LoaderLife,
     turn: Turn,
     tid: int,
@@ -111,23 +137,23 @@ def _turn(
     named = {"batch": batch.idx, "epoch": turn.epoch + 1, "worker": batch.worker, "samples": batch.samples}
     if wait is not None and wait.ns:
         cause = max(wait.parts, key=lambda part: wait.parts[part], default=("unknown", ""))[0]
-        yield _slice(report, f"wait: {cause}", loader.pid, tid, wait.begin, wait.end, named | _why(wait))
+        yield _slice(trace, f"wait: {cause}", loader.pid, tid, wait.begin, wait.end, named | _why(wait))
     if batch.got is not None and turn.step:
-        yield _slice(report, "step", loader.pid, tid, batch.got, batch.got + turn.step, named)
+        yield _slice(trace, "step", loader.pid, tid, batch.got, batch.got + turn.step, named)
     if batch.pin_begin is not None and batch.pin_end is not None:
-        yield _slice(report, "pin", loader.pid, _PINS + number, batch.pin_begin, batch.pin_end, named)
+        yield _slice(trace, "pin", loader.pid, _PINS + number, batch.pin_begin, batch.pin_end, named)
     if pid is None:
         return
     sent = None
     for name, thread, begin, end, cost in _made(batch):
         sent = thread, begin
-        yield _slice(report, name, pid, thread, begin, end, named | _clocks(cost))
+        yield _slice(trace, name, pid, thread, begin, end, named | _clocks(cost))
     if sent is not None and batch.got is not None and wait is not None and wait.ns:
         # Both ends must lie within a slice: at its beginning, or where there is no step, just before the wait's end.
         arrow = {"cat": "batch", "id": next(flows)}
-        yield _event(report, "s", "batch", pid, sent[0], sent[1], **arrow)
+        yield _event(trace, "s", "batch", pid, sent[0], sent[1], **arrow)
         yield _event(
-            report, "f", "batch", loader.pid, tid, batch.got - (0 if turn.step else 1), bp="e", **arrow
+            trace, "f", "batch", loader.pid, tid, batch.got - (0 if turn.step else 1), bp="e", **arrow
         )
 
 
@@ -160,42 +186,40 @@ def _clocks(cost: Cost | None) -> dict[str, float]:
     return known if cost.runqueue_ns is None else known | {"waited_for_core_ms": cost.runqueue_ns / 1e6}
 
 
-def _counters(report: Report) -> Iterator[Event]:
+def _counters(trace: _Trace) -> Iterator[Event]:
     lives: dict[int, list[ProcessSample]] = {}
-    for sample in report.timeline.processes:
+    for sample in trace.timeline.processes:
         lives.setdefault(sample.pid, []).append(sample)
     for pid, samples in lives.items():
         for one in samples:
-            yield _counter(report, "RSS", pid, one.t, {"bytes": one.rss})
+            yield _counter(trace, "RSS", pid, one.t, {"bytes": one.rss})
             private = one.private_dirty if one.private_dirty is not None else one.uss
             if private is not None:
-                yield _counter(report, "private memory", pid, one.t, {"bytes": private})
+                yield _counter(trace, "private memory", pid, one.t, {"bytes": private})
         for before, after in pairwise(samples):
             if after.t > before.t:
                 cores = max(0.0, after.cpu_s - before.cpu_s) * 1e9 / (after.t - before.t)
-                yield _counter(report, "cores", pid, before.t, {"cores": round(cores, 4)})
+                yield _counter(trace, "cores", pid, before.t, {"cores": round(cores, 4)})
 
 
-def _event(report: Report, phase: str, name: str, pid: int, tid: int, t: int, **more: Any) -> Event:
+def _event(trace: _Trace, phase: str, name: str, pid: int, tid: int, t: int, **more: Any) -> Event:
     return {
         "ph": phase,
         "name": name,
-        "pid": pid,
+        "pid": trace.first_pid + pid,
         "tid": tid,
-        "ts": (t - report.timeline.begin) / 1e3,
+        "ts": (t - trace.origin) / 1e3,
         **more,
     }
 
 
-def _slice(
-    report: Report, name: str, pid: int, tid: int, begin: int, end: int, args: dict[str, Any]
-) -> Event:
-    return _event(report, "X", name, pid, tid, begin, dur=(end - begin) / 1e3, cat="loading", args=args)
+def _slice(trace: _Trace, name: str, pid: int, tid: int, begin: int, end: int, args: dict[str, Any]) -> Event:
+    return _event(trace, "X", name, pid, tid, begin, dur=(end - begin) / 1e3, cat="loading", args=args)
 
 
-def _counter(report: Report, name: str, pid: int, t: int, values: dict[str, float]) -> Event:
-    return _event(report, "C", name, pid, 0, t, args=values)
+def _counter(trace: _Trace, name: str, pid: int, t: int, values: dict[str, float]) -> Event:
+    return _event(trace, "C", name, pid, 0, t, args=values)
 
 
-def _meta(name: str, pid: int, tid: int, value: str) -> Event:
-    return {"ph": "M", "name": name, "pid": pid, "tid": tid, "args": {"name": value}}
+def _meta(trace: _Trace, name: str, pid: int, tid: int, value: str) -> Event:
+    return {"ph": "M", "name": name, "pid": trace.first_pid + pid, "tid": tid, "args": {"name": value}}

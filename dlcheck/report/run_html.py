@@ -84,6 +84,7 @@ def _render(report: Report, rows: int, most_loaders: int) -> str:
         most_findings=_MOST_FINDINGS,
         longest_s=max((loader.wall_s for loader in diagnosis.loaders), default=0.0) or 1.0,
         ranks=len({loader.rank for loader in diagnosis.loaders if loader.rank is not None}),
+        nodes=any(loader.node for loader in diagnosis.loaders),
         style=style,
         style_hash=_hash(style),
         script=script,
@@ -139,7 +140,8 @@ def _headline(loader: LoaderDiagnosis) -> list[str]:
     facts += [f"batch size {settings['batch_size']}"] if settings.get("batch_size") is not None else []
     facts += [f"{loader.batches} batches in {loader.epochs} epochs"]
     facts += [f"{loader.batches / loader.wall_s:.3g} batches per second"] if loader.wall_s else []
-    return facts + ([f"rank {loader.rank}"] if loader.rank is not None else [])
+    facts += [f"rank {loader.rank}"] if loader.rank is not None else []
+    return facts + ([f"on {loader.node}"] if loader.node else [])
 
 
 def _change(change: Mapping[str, Any], report: Report) -> str:

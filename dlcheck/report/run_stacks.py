@@ -67,9 +67,12 @@ def write_collapsed(report: Report, file: TextIO) -> None:
 
 
 def _profiles(report: Report) -> Iterator[tuple[str, tuple[StackSample, ...]]]:
-    for loader in report.timeline.loaders:
-        waits = attribute(loader, report.timeline.end)
-        place = f"{report.shown(loader.created_at.file)}:{loader.created_at.line}"
-        rank = f" rank {loader.rank}" if loader.rank is not None else ""
-        for stage, samples in stacks_by_stage(report.timeline, loader, waits).items():
-            yield f"{place}{rank} {stage}", samples
+    for source in report.sources:
+        timeline = source.timeline
+        node = f" on {source.node}" if source.node else ""
+        for loader in timeline.loaders:
+            waits = attribute(loader, timeline.end)
+            place = f"{report.shown(loader.created_at.file)}:{loader.created_at.line}"
+            rank = f" rank {loader.rank}" if loader.rank is not None else ""
+            for stage, samples in stacks_by_stage(timeline, loader, waits).items():
+                yield f"{place}{rank}{node} {stage}", samples

@@ -26,6 +26,7 @@ _PLAIN_WIDTH = 110
 _MOST_LINES = 5
 _MOST_WORKERS = 8
 _MOST_FINDINGS = 10
+_MOST_ALIKE = 2
 _COLOURS = ("red", "yellow", "magenta", "blue", "cyan")
 _GOOD, _BAD = "bold green", "bold red"
 
@@ -47,9 +48,11 @@ def _print(report: Report, console: Console, encoding: str) -> None:
     glyphs, arrow = ("█▓▒░#", "→") if "utf" in encoding.lower() else ("#=+-.", "->")
     diagnosis = report.diagnosis
     console.print(_title(report))
-    for loader in diagnosis.loaders:
+    for loader, alike in by_verdict(diagnosis.loaders):
         console.print()
         console.print(_loader(report, loader, glyphs, arrow, console.width))
+        if alike:
+            console.print(_indented(_alike(alike)))
     if diagnosis.ranks:
         console.print(Text("\nRanks, by what the others waited for them", "bold"))
         console.print(_indented(_ranks(diagnosis.ranks)))
@@ -112,6 +115,39 @@ def _loader(report: Report, loader: LoaderDiagnosis, glyphs: str, arrow: str, wi
     return Group(*parts)
 
 
+def by_verdict(loaders: Sequence[LoaderDiagnosis]) -> list[tuple[LoaderDiagnosis, list[LoaderDiagnosis]]]:
+    """Loaders as they are told: of many ranks that iterate the same loader with the same verdict the first one, and
+    those that are like it. Up to two are told one by one.
+    """
+    groups: dict[object, list[LoaderDiagnosis]] = {}
+    for loader in loaders:
+        key = (loader.created_at, loader.dataset, loader.verdict) if loader.rank is not None else id(loader)
+        groups.setdefault(key, []).append(loader)
+    told = []
+    for group in groups.values():
+        if len(group) > _MOST_ALIKE:
+            told.append((group[0], group[1:]))
+        else:
+            told += [(loader, []) for loader in group]
+    return told
+
+
+def _alike(alike: Sequence[LoaderDiagnosis]) -> Text:
+    ranks = numbers([each.rank for each in alike if each.rank is not None])
+    return Text(f"and {len(alike)} more ranks with this verdict: {ranks}", "dim")
+
+
+def numbers(ranks: Sequence[int]) -> str:
+    """Numbers in words: 0-3, 5, 8."""
+    spans: list[list[int]] = []
+    for rank in sorted(set(ranks)):
+        if spans and spans[-1][1] == rank - 1:
+            spans[-1][1] = rank
+        else:
+            spans.append([rank, rank])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
+
+
 def _indented(part: RenderableType) -> Padding:
     return Padding(part, (0, 0, 0, 2))
 
@@ -126,6 +162,7 @@ def _headline(report: Report, loader: LoaderDiagnosis) -> Text:
     facts.append(counted if loader.phases_s else "")
     facts.append(f"made {loader.made} times" if loader.made > 1 else "")
     facts.append(f"rank {loader.rank}" if loader.rank is not None else "")
+    facts.append(f"on {loader.node}" if loader.node else "")
     site = loader.created_at
     where = f"{report.shown(site.file)}:{site.line}" if site.file else "place not known"
     if not loader.phases_s:
@@ -203,7 +240,7 @@ def _workers(workers: tuple[WorkerUse, ...]) -> Table:
 
 def _ranks(ranks: tuple[RankLateness, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    several = len({use.created_at for use in ranks}) > 1
+    several, nodes = len({use.created_at for use in ranks}) > 1, any(use.node for use in ranks)
     headings = (
         "rank",
         "steps",
@@ -213,8 +250,8 @@ def _ranks(ranks: tuple[RankLateness, ...]) -> Table:
         "was the last",
         "held up others",
     )
-    for heading in headings + ("loader",) * several:
-        table.add_column(heading, justify="left" if heading in ("rank", "loader") else "right")
+    for heading in headings + ("loader",) * several + ("node",) * nodes:
+        table.add_column(heading, justify="left" if heading in ("rank", "loader", "node") else "right")
     for use in ranks[:_MOST_WORKERS]:
         times = (use.wait_s, use.late_mean_s, use.late_p95_s)
         waited, late, late_95 = (duration(seconds * 1e9) for seconds in times)
@@ -227,7 +264,7 @@ def _ranks(ranks: tuple[RankLateness, ...]) -> Table:
             share(use.last_share),
             duration(use.held_up_s * 1e9),
         )
-        table.add_row(*row, *([f"line {use.created_at.line}"] * several))
+        table.add_row(*row, *([f"line {use.created_at.line}"] * several), *([use.node] * nodes))
     if len(ranks) > _MOST_WORKERS:
         table.add_row(f"and {len(ranks) - _MOST_WORKERS} more")
     return table
