@@ -161,8 +161,8 @@ def _headline(report: Report, loader: LoaderDiagnosis) -> Text:
     counted = f"{loader.batches} batches in {loader.epochs} epoch{'' if loader.epochs == 1 else 's'}"
     facts.append(counted if loader.phases_s else "")
     facts.append(f"made {loader.made} times" if loader.made > 1 else "")
-    facts.append(f"rank {loader.rank}" if loader.rank is not None else "")
-    facts.append(f"on {loader.node}" if loader.node else "")
+    rank = f"rank {loader.rank}" if loader.rank is not None else ""
+    facts.append(f"{rank} on {loader.node}".strip() if loader.node else rank)
     site = loader.created_at
     where = f"{report.shown(site.file)}:{site.line}" if site.file else "place not known"
     if not loader.phases_s:

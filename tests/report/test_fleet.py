@@ -128,7 +128,7 @@ def test_the_text_names_the_late_rank_and_its_node(
 ) -> None:
     assert main(["report", str(two_nodes)]) == 0
     text = capsys.readouterr().out
-    assert "rank 3, on node1" in text and "more ranks with this verdict" in text
+    assert "rank 3 on node1" in text and "more ranks with this verdict" in text
     first = text.split("held up others")[1].splitlines()[1].split()
     assert first[0] == "3" and first[-1] == "node1"
 
