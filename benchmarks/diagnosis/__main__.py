@@ -54,8 +54,12 @@ def main() -> int:
             if not can_run(pipeline):
                 print(f"{pipeline.name:30} not run: it needs the rights of root")
                 continue
-            with tempfile.TemporaryDirectory() as folder:
-                result: Result = measure(pipeline, Path(folder), arguments.pairs)
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    result: Result = measure(pipeline, Path(folder), arguments.pairs)
+            except (RuntimeError, subprocess.SubprocessError) as error:
+                print(f"{pipeline.name:30} FAILED: {error}", flush=True)
+                continue
             kept.append(result)
             print(line(result), flush=True)
             if arguments.json:

@@ -130,6 +130,11 @@ def gather(timeline: Timeline, loader: LoaderLife, usage: Usage) -> Evidence:
     recurring = tuple(wait for wait in waits if wait.phase not in ("warm-up", "end"))
     steps = [step.wall for epoch in epochs for step in epoch.steps]
     samples = [b.samples for b in _batches(loader) if b.got is not None]
+    queued = {
+        b.asked: b.wait_queued_ns
+        for b in _batches(loader)
+        if b.asked is not None and b.wait_queued_ns is not None
+    }
     return Evidence(
         loader=loader,
         waits=waits,
@@ -139,7 +144,7 @@ def gather(timeline: Timeline, loader: LoaderLife, usage: Usage) -> Evidence:
         parts=total(waits),
         recurring=total(recurring),
         blamed=composed(recurring, _batches(loader)),
-        handover=handover(recurring, cores, payload(_batches(loader)), busy),
+        handover=handover(recurring, cores, payload(_batches(loader)), busy, queued),
         batches=len(samples),
         samples=sum(s for s in samples if s is not None) if samples and None not in samples else None,
         epochs=len(epochs),

@@ -13,9 +13,10 @@ and a large batch look alike, and only a machine whose cores are taken is an exc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from types import MappingProxyType
 
 from dlcheck.diagnosis.attribution import Part, Wait
 from dlcheck.diagnosis.machine import Cores
@@ -107,9 +108,16 @@ def is_saturated(cores: Cores) -> bool:
     return cores.own >= SATURATED * cores.usable or cores.own + others >= SATURATED * cores.host
 
 
-def handover(waits: Sequence[Wait], cores: Cores, load: Payload, main_busy: float | None) -> Handover:
+def handover(
+    waits: Sequence[Wait],
+    cores: Cores,
+    load: Payload,
+    main_busy: float | None,
+    queued: Mapping[int, int] = MappingProxyType({}),
+) -> Handover:
     """What the hand-overs within ``waits`` consist of. ``main_busy``: cores that other threads of the process that
-    trains used while its loop waited.
+    trains used while its loop waited. ``queued``: how long the loop's thread itself waited for a core, by the begin of
+    the wait, in ns, where that is known.
     """
     batches = [wait for wait in waits if wait.kind == "batch" and wait.worker is not None]
     if len(batches) < 4:
@@ -125,7 +133,9 @@ def handover(waits: Sequence[Wait], cores: Cores, load: Payload, main_busy: floa
         # What is left has no cause in the batch.
         left = ns - own
         if busy:
-            left = min(left, _WAKING_NS) if saturated else 0
+            # The loop's thread is one of two that take a batch in, and its clock says how long it had no core. The rest
+            # of the time it had no GIL.
+            left = min(left, _WAKING_NS, 2 * queued.get(wait.begin, _WAKING_NS)) if saturated else 0
         elif not (saturated or load.is_named):
             left = 0
         cost, late = (min(ns, price), left) if saturated else (min(ns, price) + left, 0)

@@ -112,10 +112,18 @@ def startup_once(evidence: Evidence, load: Burden) -> Verdict | None:
 def tiny_batches(evidence: Evidence, load: Burden) -> Verdict | None:
     """Handing batches over takes long beside the step that uses them, and longer than all else that they wait for.
 
-    Abstains on a machine whose cores are taken: what handing over costs there says nothing of the loader.
+    On a machine whose cores are taken, what handing over costs says little of the loader: there the replay must say
+    that the loop would be faster without workers.
     """
-    if load.price < max(_PRICE_SHARE, load.own) or evidence.handover.starved_all:
+    if load.price < max(_PRICE_SHARE, load.own):
         return None
+    if evidence.handover.starved_all:
+        model = evidence.model
+        inline = (
+            predict(model, {"num_workers": 0}, with_workers(model.setup, 0)) if model is not None else None
+        )
+        if inline is None or inline.low < _WORTH:
+            return None
     return Verdict("transfer", wording.tiny_batches(evidence, load))
 
 
@@ -124,8 +132,8 @@ def folded(evidence: Evidence) -> dict[str, int]:
     say that a batch came late and not why.
     """
     causes: dict[str, int] = {}
-    keep_reorder = straggler(evidence) is not None
     keep_queue = oversubscribed(evidence) is not None
+    keep_reorder = straggler(evidence) is not None
     handover = evidence.handover
     for (cause, detail), whole in evidence.blamed.items():
         part = cause, detail
@@ -230,6 +238,9 @@ def straggler(evidence: Evidence) -> Verdict | None:
     reorder = recurring_causes(evidence).get("reorder", 0)
     enough = reorder > _QUARTER * max(1, sum(evidence.recurring.values()))
     if not enough or making.slow_reorder < _HALF or not 0 < making.slow <= _QUARTER * making.batches:
+        return None
+    if oversubscribed(evidence):
+        # Where threads fight for cores, now this batch is late and now that.
         return None
     return _by_cause(evidence, "reorder", beside=True)
 

@@ -200,7 +200,7 @@ PIPELINES = (
 
             def read(self, index):
                 values = []
-                for part in range(4):
+                for part in range(12):
                     with h5py.File(self.path, "r") as file:
                         values.append(torch.from_numpy(file[f"sample{(index + part) % 400}"][:]))
                 return torch.cat(values)
