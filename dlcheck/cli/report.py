@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from dlcheck.report.model import Report
 
 _DESCRIPTION = """\
 Show the report of a recorded run again, or what was recorded in a format that other tools read. The recording
@@ -19,6 +22,8 @@ may come from another machine.
   collapsed     stack samples, one line per stack, for flamegraph.pl and inferno
   openmetrics   the main figures, for Prometheus
   otlp          the main figures as JSON, for OpenTelemetry
+  parquet       batches, waits, loaders, workers and ranks as tables, for DuckDB, Polars, pandas: with --output FOLDER all of
+                them, with --output FILE.parquet the batches (needs pyarrow: pip install 'dlcheck[parquet]')
 """
 
 _EPILOG = """\
@@ -48,7 +53,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
             " lie in"
         ),
     )
-    parser.add_argument("--format", choices=FORMATS, default="text", help="(default: %(default)s)")
+    parser.add_argument(
+        "--format", choices=(*FORMATS, "parquet"), default="text", help="(default: %(default)s)"
+    )
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -80,16 +87,30 @@ def run(arguments: argparse.Namespace) -> int:
         output = arguments.output
         if output is None and arguments.format == "html" and sys.stdout.isatty():
             output = paths[0] / "report.html"
-        if output is None:
+        if arguments.format == "parquet":
+            _write_parquet(report, paths, output)
+        elif output is None:
             write_report(report, arguments.format, sys.stdout)
         else:
             with _opened(Path(output)) as file:
                 write_report(report, arguments.format, file)
+        if output is not None:
             print(f"written to {output}", file=sys.stderr)
     except (OSError, ValueError) as error:
         print(f"dlcheck: {error}", file=sys.stderr)
         return 2
     return status_of(conditions, report)
+
+
+def _write_parquet(report: Report, paths: list[Path], output: str | None) -> None:
+    from dlcheck.report.build import each_source
+    from dlcheck.report.run_parquet import write_parquet
+
+    if output is None:
+        raise ValueError("--format parquet needs --output FOLDER, or FILE.parquet for the batches alone")
+    # A job on several nodes is named by the folder that the nodes lie in.
+    run = paths[0] if len(paths) == 1 else paths[0].parent
+    write_parquet(report, each_source(paths), Path(output), run.resolve().name)
 
 
 def _opened(path: Path) -> TextIO:

@@ -71,6 +71,17 @@ def build_report(
     return Report(diagnosis, first.timeline, " ".join(map(str, paths)), excerpts, tuple(more), first.node)
 
 
+def each_source(recordings: Sequence[Path]) -> Iterator[Source]:
+    """The timelines of a job with all their loaders, one training process after the other: ``Report.sources`` where these
+    would be too large together.
+    """
+    hosts = [read_host(path) for path in recordings]
+    nodes = nodes_of(hosts) if len(hosts) > 1 else [Node("", 0)]
+    for host, node in zip(hosts, nodes, strict=True):
+        for logs in divide(host):
+            yield Source(load_processes_of(host, logs), node.later, node.name)
+
+
 def _timeline(
     host: Host,
     number: int,

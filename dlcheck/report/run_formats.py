@@ -21,8 +21,9 @@ _WRITERS = {
 """Module and function of each format. The function takes the report, and the file to write to."""
 
 FORMATS = tuple(_WRITERS)
+"""Those of text. Parquet is none, and several tables: see ``dlcheck.report.run_parquet``."""
 
-_SHOWN = {"text": 0, "json": 0, "openmetrics": 0, "otlp": 0, "html": 8}
+_SHOWN = {"text": 0, "json": 0, "openmetrics": 0, "otlp": 0, "parquet": 0, "html": 8}
 
 
 def loaders_shown(name: str) -> int | None:
