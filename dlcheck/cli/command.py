@@ -44,7 +44,8 @@ def command_of(module: list[str] | None, target: list[str]) -> list[str]:
             return target[1:]
         if target[1].endswith(".py") and Path(target[1]).is_file():
             return python_command(target[1:])
-        raise UsageError(f"no such command: {target[1]}")
+        what = "script" if target[1].endswith(".py") else "command"
+        raise UsageError(f"no such {what}: {target[1]}")
     if not target:
         raise UsageError("give a script, -m MODULE, or -- and a command; see 'dlcheck --help'")
     script = Path(target[0])

@@ -151,7 +151,8 @@ class _Pass:
                 batch = load()
             except StopIteration:
                 # The length of an iterable dataset is known now.
-                tape.length, tape.playing = self._handed, tape.is_full(self._handed)
+                tape.length = self._handed
+                tape.playing = tape.is_full(self._handed)
                 raise
             self._handed += 1
             tape.keep(batch)

@@ -14,7 +14,7 @@ from dlcheck.diagnosis.timeline import LoaderLife
 from dlcheck.tuning.window import Target, epochs_of, gots_of
 
 _FEWEST = 4
-_STRETCH = 5
+_STRETCH = 3
 # Right after the workers were shut down.
 _SETTLING = 2
 
