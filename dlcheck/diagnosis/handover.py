@@ -108,6 +108,14 @@ def is_saturated(cores: Cores) -> bool:
     return cores.own >= SATURATED * cores.usable or cores.own + others >= SATURATED * cores.host
 
 
+def is_busy(main_busy: float, cores: Cores) -> bool:
+    """Whether other threads of the process that trains work for half of the time, so that one of them may hold the GIL.
+    Where other programs take cores, they are as busy while they wait for one.
+    """
+    crowd = min(1.0, (cores.others or 0.0) / cores.host) if cores.host else 0.0
+    return main_busy >= _BUSY * (1 - crowd / 2)
+
+
 def handover(
     waits: Sequence[Wait],
     cores: Cores,
@@ -122,7 +130,7 @@ def handover(
     batches = [wait for wait in waits if wait.kind == "batch" and wait.worker is not None]
     if len(batches) < 4:
         return Handover({}, {}, 0)
-    saturated, busy = is_saturated(cores), main_busy is None or main_busy >= _BUSY
+    saturated, busy = is_saturated(cores), main_busy is None or is_busy(main_busy, cores)
     handing = [sum(wait.parts[part] for part in _handing(wait)) for wait in batches]
     usual = sorted(handing)[len(handing) // 4]
     price = min(usual, _MOST_PRICE_NS if load.is_named else _USUAL_PRICE_NS)

@@ -39,6 +39,7 @@ from dlcheck.diagnosis.faults import (
     memory_growth,
     shared_across_threads,
 )
+from dlcheck.diagnosis.handover import is_busy
 from dlcheck.diagnosis.hotlines import FEWEST_SAMPLES, HotLine
 from dlcheck.diagnosis.prediction import predict, with_workers
 
@@ -164,7 +165,7 @@ def _is_main_busy(evidence: Evidence) -> bool:
     of it works then, and may hold the GIL.
     """
     busy = evidence.main_busy if evidence.main_busy is not None else evidence.cores.main
-    return busy is None or busy >= _HALF
+    return busy is None or is_busy(busy, evidence.cores)
 
 
 def _has_no_gil(evidence: Evidence) -> bool:
@@ -172,7 +173,7 @@ def _has_no_gil(evidence: Evidence) -> bool:
     what takes a batch in must wait for them. A thread that pins memory takes batches in itself.
     """
     busy = evidence.main_busy
-    return busy is not None and busy >= _HALF and not evidence.loader.settings.get("pinning")
+    return busy is not None and is_busy(busy, evidence.cores) and not evidence.loader.settings.get("pinning")
 
 
 def _waiting(evidence: Evidence) -> Verdict | None:
