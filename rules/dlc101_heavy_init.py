@@ -6,7 +6,8 @@ a copy each. Source: PyTorch documentation, *Multi-process data loading*; measur
 0.8 s by fork, 17 s otherwise.
 
 **Found:** in `__init__` and what it calls, a loop, comprehension or `map` over the samples that decodes
-images or sound, or that reads the array file of each sample only to learn something about it.
+images or sound, or that reads the array file of each sample only to learn something about it; a whole array of
+images, sound or volumes read from an HDF5 file or a Zarr group (`f["images"][:]`).
 
 **Left alone:** reading an index or labels; sizes and headers only; results that are saved to disk; loading
 behind a switch (`cache`, `preload`, `in_memory`) or in a class that says so by name; arrays that are kept,
@@ -19,7 +20,7 @@ since that is a design (low confidence); loops that are not plainly over the sam
 import re
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Name, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Seq, Slice, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import attribute_of_self, short
@@ -39,6 +40,12 @@ _LISTINGS = {"os.listdir", "glob.glob", "glob.iglob", "os.walk", "os.scandir"}
 _SWITCH = re.compile(
     r"cache|memory|preload|ram\b|load_all|debug|verify|check|filter|exists|keep", re.IGNORECASE
 )
+_CONTAINERS = {"h5py.File", "zarr.open", "zarr.open_group", "netCDF4.Dataset"}
+# Names of what is large in every entry; labels and lengths are not.
+_PAYLOAD = re.compile(
+    r"im(g|age)|video|frame|audio|wav|volume|spectro|pixel|voxel|patch|depth|mask|scan", re.IGNORECASE
+)
+_CHECK = re.compile(r"debug|verify|check|filter|exists", re.IGNORECASE)
 _HEADER = {"size", "width", "height", "mode", "format", "info", "verify", "n_frames", "shape", "getexif"}
 _MAPS = {"map", "imap", "imap_unordered", "starmap", "thread_map", "process_map"}
 _WRAPPERS = {"tqdm", "trange", "enumerate", "sorted", "list", "zip", "range", "len", "track", "iter", "set"}
@@ -49,6 +56,7 @@ def check(program: Program) -> Iterator[Report]:
         if _SWITCH.search(dataset.cls.name) or _saves(dataset.setup_path):
             continue
         samples = _sample_attributes(dataset)
+        yield from _whole_containers(dataset, samples)
         for step in dataset.setup_path.steps:
             for site in step.scope.calls:
                 found = _Pass(dataset.setup_path, step, site, samples).find()
@@ -63,6 +71,41 @@ def check(program: Program) -> Iterator[Report]:
                     help="read samples in `__getitem__`, and store what this pass finds out in a file",
                     confidence="high" if sure else "low",
                 )
+
+
+def _whole_containers(dataset: Dataset, samples: set[str]) -> Iterator[Report]:
+    """``self.images = f["images"][:]`` of an HDF5 file or a Zarr group."""
+    path = dataset.setup_path
+    for step in path.steps:
+        for store in step.scope.stores:
+            sub = store.value
+            if store.attr not in samples or not isinstance(sub, Sub) or not _takes_all(sub.index):
+                continue
+            inner = sub.base
+            if not (isinstance(inner, Sub) and isinstance(inner.index, Const)):
+                continue
+            if not _PAYLOAD.search(str(inner.index.value)):
+                continue
+            opened = dataset.evaluator.values(inner.base, step.scope)
+            name = next((n for v in opened for n in [getattr(v, "what", "")] if n in _CONTAINERS), "")
+            if not name or is_lazy(store.block, step.scope, store.at):
+                continue
+            if _guarded(path, step.scope, store.block):
+                continue
+            yield Report(
+                step.scope,
+                sub.at,
+                f"`[:]` reads all of `{inner.index.value}` into memory before the first epoch, and workers that are not "
+                "forked receive a copy each",
+                help="keep the path, open the file at the first item of each worker, and index it there: it reads one entry",
+                confidence="medium",
+            )
+
+
+def _takes_all(index: Expr) -> bool:
+    if isinstance(index, Slice):
+        return all(part is None for part in index.parts)
+    return (isinstance(index, Seq) and not index.items) or (isinstance(index, Const) and index.value == "...")
 
 
 def _saves(path: Path) -> bool:
@@ -112,7 +155,11 @@ class _Pass:
             return None
         if not reader or over is None or _small(over, scope, self.path):
             return None
-        if is_lazy(block, scope, self.site.at) or self._guarded(scope, block, 0) or _header_only(self.site):
+        if (
+            is_lazy(block, scope, self.site.at)
+            or _guarded(self.path, scope, block)
+            or _header_only(self.site)
+        ):
             return None
         kept = self._kept()
         listed = self._over_samples(over)
@@ -192,15 +239,16 @@ class _Pass:
                     return True
         return False
 
-    def _guarded(self, scope: Scope, block: Block | None, depth: int) -> bool:
-        """It runs only where a switch asks for it."""
-        for around in block.chain() if block is not None else ():
-            if around.kind in ("if", "else", "orelse") and _SWITCH.search(_words(around.node)):
-                return True
-        if depth > 4 or _SWITCH.search(scope.name):
-            return depth <= 4
-        callers = [s for s, _ in self.evaluator.callers.of(scope) if self.path.step_of(s.scope) is not None]
-        return bool(callers) and all(self._guarded(s.scope, s.block, depth + 1) for s in callers)
+
+def _guarded(path: Path, scope: Scope, block: Block | None, depth: int = 0) -> bool:
+    """It runs only where a switch asks for it."""
+    for around in block.chain() if block is not None else ():
+        if around.kind in ("if", "else", "orelse") and _SWITCH.search(_words(around.node)):
+            return True
+    if depth > 4 or _CHECK.search(scope.name):
+        return depth <= 4
+    callers = [s for s, _ in path.evaluator.callers.of(scope) if path.step_of(s.scope) is not None]
+    return bool(callers) and all(_guarded(path, s.scope, s.block, depth + 1) for s in callers)
 
 
 def _first(readers: Iterator[str]) -> str:
@@ -273,6 +321,31 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("startup", "memory"),
     found=(
+        """
+        import h5py
+        from torch.utils.data import Dataset
+        class Big(Dataset):
+            def __init__(self, path):
+                with h5py.File(path, "r") as f:
+                    self.x = f["images"][:]  # <- DLC101
+                    self.y = f["labels"][()]
+            def __len__(self): return len(self.x)
+            def __getitem__(self, i): return self.x[i], self.y[i]
+        """,
+        """
+        from pathlib import Path
+        import torchaudio
+        from torch.utils import data
+        class Speech(data.Dataset):
+            def __init__(self, folder):
+                super().__init__()
+                self.files = sorted(Path(folder).glob("*.wav"))
+                self.waves = self._preload()
+            def _preload(self):
+                return {f.stem: torchaudio.load(str(f))[0] for f in self.files}  # <- DLC101
+            def __len__(self): return len(self.files)
+            def __getitem__(self, idx): return self.waves[self.files[idx].stem]
+        """,
         """
         import os
         from PIL import Image

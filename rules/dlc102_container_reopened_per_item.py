@@ -16,13 +16,14 @@ maps.
 read small tables in `__init__`. **Versions:** all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from dlcheck.facts.model import Attr, Const, Expr
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
-from dlcheck.program.items import ItemCall, argument, item_calls, made_by, short
+from dlcheck.program.items import ItemCall, argument, item_calls, short
 from dlcheck.program.program import Program
+from dlcheck.program.values import Made
 
 _FROM_HANDLE = frozenset({"json.load", "pickle.load", "yaml.load", "yaml.safe_load"})
 _PATH_NAMES = (
@@ -40,6 +41,11 @@ _PATH_NAMES = (
 )
 
 
+_OPENERS = names.CONTAINERS.keys() | names.WHOLE_READERS.keys() | names.PLAIN_OPENERS
+# Reading a file from its beginning, whatever the item.
+_READS = frozenset({"readlines", "read", "readline"})
+
+
 def check(program: Program) -> Iterator[Report]:
     for item in item_calls(program):
         if "linecache.getline" in item.names:
@@ -47,15 +53,57 @@ def check(program: Program) -> Iterator[Report]:
         if not item.repeats or _mapped(item) or _writes(item):
             continue
         path = argument(item.call, 0, *_PATH_NAMES)
-        name = next((n for n in item.names if n in names.CONTAINERS or n in names.WHOLE_READERS), None)
+        name = next((n for n in item.names if n in _OPENERS), None)
         if name is None or path is None or not item.fixed(path):
             continue
-        if name in _FROM_HANDLE and not _opened_here(item, path):
+        at = item.call.at
+        if name in names.PLAIN_OPENERS and not _read_through(item):
             continue
-        yield Report(item.scope, item.call.at, _message(name), help=_help(name))
+        if name in _FROM_HANDLE:
+            opened = _opened_here(item, path)
+            if opened is None:
+                continue
+            at = opened.call.at if opened.scope is item.scope else at
+        yield Report(item.scope, at, _message(name), help=_help(name))
+
+
+def _read_through(item: ItemCall) -> bool:
+    """``with open(path) as f: lines = f.readlines()``, or a loop over it: of a text file without an index of its lines."""
+    scope = item.scope
+    names_of = {
+        bound.id
+        for block in scope.blocks
+        if block.kind == "with"
+        for value, bound in block.node.items
+        if value is item.call and isinstance(bound, Name)
+    }
+    statement = item.here.site.statement
+    if getattr(statement, "value", None) is item.call:
+        names_of |= {t.id for t in getattr(statement, "targets", ()) if isinstance(t, Name)}
+
+    def is_handle(expr: Expr | None) -> bool:
+        return expr is item.call or (isinstance(expr, Name) and expr.id in names_of)
+
+    if any(attr.attr == "seek" and is_handle(attr.base) for attr, _ in scope.attrs):
+        return False
+    read = any(
+        isinstance(site.call.func, Attr) and site.call.func.attr in _READS and is_handle(site.call.func.base)
+        for site in scope.calls
+    )
+    return read or any(is_handle(loop.iterable) or _counts(loop.iterable, is_handle) for loop in scope.loops)
+
+
+def _counts(expr: Expr | None, is_handle: Callable[[Expr | None], bool]) -> bool:
+    """``enumerate(f)``."""
+    return isinstance(expr, Call) and any(is_handle(arg) for arg in expr.args)
 
 
 def _message(name: str) -> str:
+    if name in names.PLAIN_OPENERS:
+        return (
+            f"`{short(name)}` opens the same file again for every item, and reads it from its beginning: "
+            "read it once and keep what is needed"
+        )
     if name in names.CONTAINERS:
         return (
             f"`{short(name)}` opens the same {names.CONTAINERS[name]} again for every item: "
@@ -82,12 +130,12 @@ def _writes(item: ItemCall) -> bool:
     return isinstance(mode, Const) and isinstance(mode.value, str) and bool(set(mode.value) & set("wax"))
 
 
-def _opened_here(item: ItemCall, handle: Expr) -> bool:
-    """The handle is opened for this item: one that is kept is read record by record."""
-    made = made_by(item.function.evaluator.values(handle, item.scope))
-    if any(part in names.PLAIN_OPENERS for part in made):
-        return not isinstance(handle, Attr)
-    return False
+def _opened_here(item: ItemCall, handle: Expr) -> Made | None:
+    """What opens the handle for this item: one that is kept is read record by record."""
+    if isinstance(handle, Attr):
+        return None
+    found = item.function.evaluator.values(handle, item.scope)
+    return next((v for v in found if isinstance(v, Made) and v.what in names.PLAIN_OPENERS), None)
 
 
 RULE = Rule(
@@ -98,6 +146,18 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("fetch-io", "fetch-cpu"),
     found=(
+        """
+        from torch.utils.data import Dataset
+        class Lines(Dataset):
+            def __init__(self, path):
+                self.path = path
+                with open(path) as f:
+                    self.n = sum(1 for _ in f)
+            def __len__(self): return self.n
+            def __getitem__(self, i):
+                with open(self.path) as f:  # <- DLC102
+                    return f.readlines()[i]
+        """,
         """
         import h5py
         from torch.utils.data import Dataset
@@ -154,8 +214,8 @@ RULE = Rule(
                 self.path = path
                 self.keys = keys
             def __getitem__(self, i):
-                with open(self.path) as f:
-                    captions = json.load(f)  # <- DLC102
+                with open(self.path) as f:  # <- DLC102
+                    captions = json.load(f)
                 return captions[self.keys[i]]
         """,
         """

@@ -18,7 +18,7 @@ image, which must be decoded from the start (low confidence); a fixed entry of a
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Call, Const, Expr, Name, Seq, Slice, Sub
+from dlcheck.facts.model import Call, Const, Expr, Name, Op, Seq, Slice, Sub
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, argument, item_functions, short
@@ -102,7 +102,7 @@ def _picks(index: Expr, function: ItemFunction) -> bool:
     if isinstance(first, Slice):
         start = first.parts[0]
         return start is not None and function.varies(start)
-    if not isinstance(first, (Name, Sub, Call)) or not function.varies(first):
+    if not isinstance(first, (Name, Sub, Call, Op)) or not function.varies(first):
         return False
     return not isinstance(first, Call) or getattr(first.func, "id", "") == "int"
 
@@ -170,6 +170,14 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("fetch-io", "fetch-cpu"),
     found=(
+        """
+        import torch
+        from torch.utils.data import Dataset
+        class Feats(Dataset):
+            def __init__(self, files, per): self.files, self.per = files, per
+            def __getitem__(self, i):
+                return torch.load(self.files[i // self.per])[i % self.per]  # <- DLC103
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset

@@ -16,7 +16,7 @@ set. Source: documentation of `os.listdir` and `glob`.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Expr, Op
+from dlcheck.facts.model import Attr, Call, Const, Expr, Op
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemCall, argument, item_calls, short
 from dlcheck.program.paths import callee_names, is_lazy
@@ -94,9 +94,21 @@ def _head(pattern: Expr | None) -> tuple[Expr, ...] | None:
             return _head(inner)
         case Op("/", (folder, _), _):
             return (folder,)
+        case Op("+", _, _):
+            parts = list(_added(pattern))
+            ends = [n for n, part in enumerate(parts) if isinstance(part, Const) and "/" in str(part.value)]
+            return tuple(parts[: ends[-1]]) if ends and ends[-1] > 0 else None
         case Op() | Call() | None:
             return None
     return (pattern,)
+
+
+def _added(expr: Expr) -> Iterator[Expr]:
+    if isinstance(expr, Op) and expr.op == "+":
+        for operand in expr.operands:
+            yield from _added(operand)
+    else:
+        yield expr
 
 
 def _spelled(call: Call, called: tuple[str, ...]) -> str:
@@ -113,6 +125,17 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("fetch-io", "fetch-cpu"),
     found=(
+        """
+        import os, glob
+        from torch.utils.data import Dataset
+        from PIL import Image
+        class G(Dataset):
+            def __init__(self, d): self.d = d
+            def __len__(self): return len(os.listdir(self.d))  # <- DLC104
+            def __getitem__(self, i):
+                p = sorted(glob.glob(self.d + "/*.jpg"))[i]  # <- DLC104
+                return Image.open(p).convert("RGB")
+        """,
         """
         from pathlib import Path
         from PIL import Image

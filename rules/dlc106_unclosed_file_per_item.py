@@ -42,7 +42,7 @@ def check(program: Program) -> Iterator[Report]:
         if name is None or item.here.lazy or item.function.lazy or not item.call.args:
             continue
         path = argument(item.call, 0, "name", "file", "path")
-        reopened = name in names.CONTAINERS and path is not None and item.fixed(path)
+        reopened = path is not None and item.fixed(path)
         if reopened or not _left_open(item):
             continue
         yield Report(

@@ -34,6 +34,7 @@ _ARRAYS = frozenset(
     )
 ) | {"cv2.imread", "cv2.resize", "cv2.cvtColor", "skimage.io.imread"}  # fmt: skip
 _ARRAY_PACKAGES = ("scipy.ndimage.", "scipy.signal.", "librosa.feature.")
+_DECODERS = ("cv2.", "skimage.", "librosa.", "scipy.ndimage.", "scipy.signal.", "imageio.")
 _LABELS = re.compile(r"label|target|class|score|(^|_)(ids?|y)$", re.IGNORECASE)
 _PARSERS = frozenset({"numpy.loadtxt", "numpy.genfromtxt"})
 
@@ -79,7 +80,7 @@ def _copied(item: ItemCall, name: str) -> Iterator[Report]:
     elif isinstance(given, Name) and _holds_array(item, given):
         message = f"`{name}` copies the array `{given.id}`: `torch.from_numpy` shares it"
         cure = "`torch.from_numpy(array)`"
-        confidence = "low"
+        confidence = "low" if converted or name == "torch.Tensor" or not _is_picture(item, given) else "high"
     else:
         return
     yield Report(item.scope, item.call.at, message, help=cure, confidence=confidence)
@@ -121,6 +122,16 @@ def _holds_array(item: ItemCall, name: Name) -> bool:
     return len(values) == len(bindings) and any(_is_array(item, v) for v in values)
 
 
+def _is_picture(item: ItemCall, name: Name) -> bool:
+    """All that the name stands for was decoded from an image or a sound: it is large, and nobody else has it."""
+    values = [b.value for b in item.scope.bindings.get(name.id, ())]
+    return all(
+        isinstance(v, Call)
+        and any(n.startswith(_DECODERS) for n in callee_names(item.function.evaluator, v, item.scope))
+        for v in values
+    )
+
+
 RULE = Rule(
     code="DLC111",
     name="slow-sample-type",
@@ -129,6 +140,16 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("fetch-cpu", "collate"),
     found=(
+        """
+        import numpy as np, torch, cv2
+        from torch.utils.data import Dataset
+        class D(Dataset):
+            def __init__(self, p): self.p = p
+            def __getitem__(self, i):
+                img = cv2.imread(self.p[i])
+                img = cv2.cvtColor(img, cv2.COLOR_BGR2RGB)
+                return torch.tensor(img).permute(2, 0, 1)  # <- DLC111
+        """,
         """
         import numpy as np
         import torch

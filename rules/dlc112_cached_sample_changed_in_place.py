@@ -32,6 +32,7 @@ _STORES = frozenset(
 )  # fmt: skip
 _LIST_METHODS = frozenset({"append", "extend", "insert", "reverse", "remove"})
 _SHUFFLES = frozenset({"random.shuffle", "numpy.random.shuffle"})
+_OF_ARRAYS = frozenset({"shape", "ndim", "transpose", "permute", "T", "reshape", "view", "flatten", "astype"})
 _HARMLESS = frozenset({"requires_grad_", "share_memory_", "pin_memory_"})
 
 
@@ -57,8 +58,8 @@ def _kept_samples(function: ItemFunction) -> dict[str, str]:
     out: dict[str, str] = {}
     scope = function.scope
     for name, bindings in scope.bindings.items():
-        values = [b.value for b in bindings]
-        if not values or any(b.kind != "assign" for b in bindings):
+        values = [b.value for b in bindings if b.kind == "assign"]
+        if not values or any(b.kind not in ("assign", "augment") for b in bindings):
             continue
         attrs = {_element_of(function, v) for v in values}
         if len(attrs) == 1 and "" not in attrs:
@@ -89,7 +90,15 @@ def _element_of(function: ItemFunction, value: Expr | None) -> str:
 def _changed(function: ItemFunction, name: str, attr: str) -> At | None:
     """Where the object that a name stands for is changed."""
     scope = function.scope
-    bound = max((b.at[2], b.at[3]) for b in scope.bindings[name])
+    bound = max((b.at[2], b.at[3]) for b in scope.bindings[name] if b.kind == "assign")
+    for binding in scope.bindings[name]:
+        # Of a number, ``+=`` makes a new one.
+        if (
+            binding.kind == "augment"
+            and (binding.at[0], binding.at[1]) >= bound
+            and _is_array(function, name)
+        ):
+            return binding.at
     for store in scope.stores:
         if (store.at[0], store.at[1]) >= bound and store.attr is None and _names(store.base, name):
             if store.augmented or not (_new_key(store.value, store.index, name) or _settles(store, function)):
@@ -110,6 +119,20 @@ def _changed(function: ItemFunction, name: str, attr: str) -> At | None:
         if any(key == "out" and _names(value, name) for key, value in call.keywords):
             return call.at
     return None
+
+
+def _is_array(function: ItemFunction, name: str) -> bool:
+    """The name is used as an array: it has a shape, is sliced, or becomes a tensor."""
+    scope = function.scope
+    if any(_names(a.base, name) and a.attr in _OF_ARRAYS for a, _ in scope.attrs):
+        return True
+    if any(isinstance(sub.base, Name) and sub.base.id == name for sub, _ in scope.subs):
+        return True
+    return any(
+        "torch.from_numpy" in callee_names(function.evaluator, site.call, scope)
+        for site in scope.calls
+        if site.call.args and _names(site.call.args[0], name)
+    )
 
 
 def _settles(store: Store, function: ItemFunction) -> bool:
@@ -150,6 +173,17 @@ RULE = Rule(
     page=__doc__ or "",
     causes=(),
     found=(
+        """
+        import numpy as np, torch
+        from torch.utils.data import Dataset
+        class D(Dataset):
+            def __init__(self, path): self.data = np.load(path)
+            def __len__(self): return len(self.data)
+            def __getitem__(self, i):
+                x = self.data[i]
+                x += np.random.randn(*x.shape)  # <- DLC112
+                return torch.from_numpy(x)
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset

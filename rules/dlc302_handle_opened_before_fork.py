@@ -43,22 +43,26 @@ _SHARED = {
 } | dict.fromkeys(names.VIDEO_READERS, "video")
 
 
+_PARTS_OF_HANDLES = frozenset({"cursor", "begin", "get", "require_group"})
+
+
 def check(program: Program) -> Iterator[Report]:
     for dataset in program.datasets:
         if dataset.workers == "none":
             continue
         found = list(_handles(program, dataset))
         classes: dict[Scope | None, list[Kept]] = {}
-        for kept, _, _ in found:
+        for kept, _, _, _ in found:
             classes.setdefault(kept.scope.owner, []).append(kept)
         methods = {start_method(program, loader) for loader in dataset.loaders}
         forks = not methods or "fork" in methods
-        for kept, opener, reads in found:
+        for kept, opener, made, reads in found:
             # One fix mends all handles of a class: it goes with the first.
             handles = classes[kept.scope.owner]
+            at = made.call.at if made.scope is kept.scope and made.call.at[0] < kept.at[0] else kept.at
             yield Report(
                 kept.scope,
-                kept.at,
+                at,
                 f"`self.{kept.attr}` is opened (`{short(opener)}`) before the workers start, and all of them read through it: "
                 f"{_harm(opener) if forks else 'it cannot be pickled, so that they do not start'}",
                 help=f"keep the path, and open at the first item of each worker: `if self.{kept.attr} is None: "
@@ -69,17 +73,19 @@ def check(program: Program) -> Iterator[Report]:
             )
 
 
-def _handles(program: Program, dataset: Dataset) -> Iterator[tuple[Kept, str, list[tuple[Scope, At]]]]:
-    """The handles that the set-up of a dataset keeps and its items read through, with their openers and the reads."""
+def _handles(program: Program, dataset: Dataset) -> Iterator[tuple[Kept, str, Made, list[tuple[Scope, At]]]]:
+    """The handles that the set-up of a dataset keeps and its items read through, with their openers, by name and as calls, and
+    the reads.
+    """
     for kept in kept_from_setup(dataset):
-        opener = _opener(kept)
-        if not opener or kept.remade or _closed(kept) or used_in_worker_init(program, kept):
+        opener, made = _opener(kept) or ("", None)
+        if made is None or kept.remade or _closed(kept) or used_in_worker_init(program, kept):
             continue
         if _only_without_workers(kept):
             continue
         reads = [place for place in kept.reads if not _reads_by_position(place[0])]
         if reads:
-            yield kept, opener, reads
+            yield kept, opener, made, reads
 
 
 def _only_without_workers(kept: Kept) -> bool:
@@ -95,17 +101,29 @@ def _only_without_workers(kept: Kept) -> bool:
     )
 
 
-def _opener(kept: Kept) -> str:
-    """The full name of what opened the thing that is kept, if it is a handle whose state processes would share."""
+def _opener(kept: Kept) -> tuple[str, Made] | None:
+    """What opened the thing that is kept, by its full name, if it is a handle whose state processes would share."""
     expr = kept.value
     while isinstance(expr, Sub) and isinstance(expr.index, Const) and isinstance(expr.index.value, str):
         expr = expr.base  # a part by its name, as in f["images"], reads through the file
     values = kept.values if expr is kept.value else kept.dataset.evaluator.values(expr, kept.scope)
     for name, made in maker(values):
+        name, made = _behind(name, made)
         shared = name in _SHARED or name in names.PLAIN_OPENERS
         if shared and not _in_memory(kept, made) and not _writes(kept, made) and not _in_with(kept, made):
-            return name
-    return ""
+            return name, made
+    return None
+
+
+def _behind(name: str, made: Made) -> tuple[str, Made]:
+    """The handle that a cursor, a transaction or a group reads through."""
+    while (
+        name.rpartition(".")[2] in _PARTS_OF_HANDLES
+        and isinstance(made.receiver, Made)
+        and isinstance(made.receiver.what, str)
+    ):
+        name, made = made.receiver.what, made.receiver
+    return name, made
 
 
 def _in_memory(kept: Kept, made: Made) -> bool:
@@ -184,6 +202,19 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import sqlite3
+        from torch.utils.data import Dataset, DataLoader
+        class DB(Dataset):
+            def __init__(self, p):
+                self.conn = sqlite3.connect(p)  # <- DLC302
+                self.cur = self.conn.cursor()
+                self.n = self.cur.execute("select count(*) from t").fetchone()[0]
+            def __len__(self): return self.n
+            def __getitem__(self, i):
+                return self.cur.execute("select x from t where id=?", (i,)).fetchone()[0]
+        def main(): return DataLoader(DB("a"), num_workers=4)
+        """,
         """
         import h5py
         from torch.utils.data import DataLoader, Dataset

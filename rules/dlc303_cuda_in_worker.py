@@ -56,8 +56,8 @@ def _on_cuda(program: Program, call: PathCall) -> str:
             return "`.to(device)`"
     if any(name.startswith("torch.") for name in call.names):
         for key, value in call.call.keywords:
-            if key == "device" and _is_cuda(program, value, scope):
-                return f"`{dotted(func) or 'this call'}(device=...)`"
+            if key in ("device", "map_location") and _is_cuda(program, value, scope):
+                return f"`{dotted(func) or 'this call'}({key}=...)`"
     return ""
 
 
@@ -111,6 +111,17 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import torch
+        from torch.utils.data import Dataset, DataLoader
+        class T(Dataset):
+            def __init__(self, paths, device="cuda"):
+                self.paths, self.device = paths, device
+            def __len__(self): return len(self.paths)
+            def __getitem__(self, i):
+                return torch.load(self.paths[i], map_location=self.device)  # <- DLC303
+        def main(paths): return DataLoader(T(paths), num_workers=4)
+        """,
         """
         import torch
         from torch.utils.data import DataLoader, Dataset

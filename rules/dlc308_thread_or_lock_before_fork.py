@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr
+from dlcheck.facts.model import At, Attr, Call
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import attribute_of_self, short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, setup_steps, used_in_worker_init
+from dlcheck.program.paths import walk
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.start_method import start_method
@@ -76,15 +77,34 @@ def _pools(program: Program, dataset: Dataset) -> Iterator[Report]:
             continue
         if made in _MANAGERS:
             yield _manager(program, kept, made)
-        elif kept.reads and (made in _POOLS or _worked(kept)):
+        elif (kept.reads and (made in _POOLS or _worked(kept))) or (made in _EXECUTORS and _awaited(kept)):
             yield Report(
                 kept.scope,
                 kept.at,
                 f"`self.{kept.attr}` has its threads (`{short(made)}`) in the process that makes the dataset: a forked worker "
                 "has none of them, and its first item waits for ever. Make it at the first item of each worker",
                 help=f"`if self.{kept.attr} is None:` make it, where the items use it",
-                also=(kept.reads[0],),
+                also=kept.reads[:1],
             )
+
+
+def _awaited(kept: Kept) -> bool:
+    """The items wait for work that the set-up gave it: ``self.futures[i].result()``."""
+    given = {
+        store.attr
+        for step in setup_steps(kept.dataset, kept.cls)
+        for store in step.scope.stores
+        for part in walk(store.value)
+        if isinstance(part, Call) and isinstance(part.func, Attr) and part.func.attr in _WORK
+        if attribute_of_self(part.func.base, step.scope) == kept.attr
+    }
+    return any(
+        isinstance(site.call.func, Attr)
+        and site.call.func.attr == "result"
+        and any(attribute_of_self(part, step.scope) in given for part in walk(site.call.func.base))
+        for step in kept.dataset.item_path.steps
+        for site in step.scope.calls
+    )
 
 
 def _manager(program: Program, kept: Kept, made: str) -> Report:
@@ -184,6 +204,18 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        from torch.utils.data import Dataset, DataLoader
+        class D(Dataset):
+            def __init__(self, p):
+                self.p = p
+                self.pool = ThreadPoolExecutor(8)  # <- DLC308
+                self.futures = [self.pool.submit(open, x) for x in p]
+            def __getitem__(self, i):
+                return self.futures[i].result().read()
+        def main(p): return DataLoader(D(p), num_workers=8)
+        """,
         """
         import queue
         import threading

@@ -197,7 +197,8 @@ def _worker_seeds(program: Program, loader: Loader) -> Iterator[Report]:
                 )
             elif "other" not in sources:
                 fix = own_seed(program.evaluator, function, name, seed)
-                yield from _same_each_epoch(program, loader, function, call.at, short(name), fix)
+                plain = "setting" not in sources
+                yield from _same_each_epoch(program, loader, function, call.at, short(name), fix, plain=plain)
 
 
 def _external(loader: Loader) -> list[str]:
@@ -205,13 +206,22 @@ def _external(loader: Loader) -> list[str]:
 
 
 def _same_each_epoch(
-    program: Program, loader: Loader, scope: Scope, at: At, name: str, fix: Fix | None = None
+    program: Program,
+    loader: Loader,
+    scope: Scope,
+    at: At,
+    name: str,
+    fix: Fix | None = None,
+    *,
+    plain: bool = True,
 ) -> Iterator[Report]:
     """Seeded with the worker's number: workers that are started again draw what they drew before."""
     persistent = loader.arg("persistent_workers")
     if not all(isinstance(v, Absent) or (isinstance(v, Known) and not v.value) for v in persistent):
         return
-    repeated = program.is_repeated(loader) or any(use.kind == "hook" for use in program.uses_of[loader])
+    uses = program.uses_of[loader]
+    # Of a loader that is handed out, the loop is not seen: few train for one epoch.
+    repeated = (plain and not uses) or program.is_repeated(loader) or any(use.kind == "hook" for use in uses)
     yield Report(
         scope,
         at,
@@ -262,6 +272,13 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import numpy as np, random, torch
+        from torch.utils.data import DataLoader
+        def seed_worker(worker_id):
+            np.random.seed(worker_id)  # <- DLC401
+        def main(ds): return DataLoader(ds, num_workers=4, worker_init_fn=seed_worker)
+        """,
         """
         import numpy as np
         from torch.utils.data import DataLoader, Dataset

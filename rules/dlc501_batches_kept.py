@@ -35,19 +35,24 @@ _SMALL = frozenset(
 )
 
 
+_PARTS = "parts of batches"
+
+
 def check(program: Program) -> Iterator[Report]:
     for use in program.consumption.uses:
         if use.kind == "list":
             yield from _listed(program, use)
         elif use.kind == "for" and any(loader.workers == "some" for loader in use.loaders):
             for site in use.scope.calls:
-                if _keeps_batch(use, site):
+                kept = _keeps_batch(use, site)
+                if kept:
                     yield Report(
                         use.scope,
                         site.at,
-                        "whole batches are kept beyond their step: each one holds shared memory and open descriptors of "
+                        f"{kept} are kept beyond their step: each one holds shared memory and open descriptors of "
                         "the workers, until one of them runs out",
                         help="keep what you need as numbers or copies (`.clone()`, `.tolist()`), or move it to its device first",
+                        confidence="low" if kept == _PARTS else None,
                     )
 
 
@@ -77,33 +82,40 @@ def _made_on_the_spot(loader: Loader) -> bool:
     )
 
 
-def _keeps_batch(use: Use, site: CallSite) -> bool:
+def _keeps_batch(use: Use, site: CallSite) -> str:
+    """What a call keeps: whole batches, parts of them, or nothing ("")."""
     func = site.call.func
     if not isinstance(func, Attr) or func.attr != "append" or len(site.call.args) != 1 or use.inner is None:
-        return False
-    if site.block is None or use.inner not in site.block.chain() or not isinstance(func.base, Name):
-        return False
-    kept = site.call.args[0]
-    if not isinstance(kept, Name) or kept.id != _whole_batch(use):
-        return False
+        return ""
+    if site.block is None or use.inner not in site.block.chain() or not isinstance(func.base, (Name, Attr)):
+        return ""
+    kept, bound = site.call.args[0], _bound(use)
+    names = [part.id for part in (kept.items if isinstance(kept, Seq) else (kept,)) if isinstance(part, Name)]
+    if not names or not set(names) <= set(bound):
+        return ""
     # The name must still be the batch: not moved or copied under the same name before.
     changed = [
         b
-        for b in use.scope.bindings.get(kept.id, ())
+        for name in names
+        for b in use.scope.bindings.get(name, ())
         if b.kind != "for" and b.block is not None and use.inner in b.block.chain()
     ]
-    emptied = any(
+    emptied = isinstance(func.base, Name) and any(
         b.block is not None and use.inner in b.block.chain() for b in use.scope.bindings.get(func.base.id, ())
     )
-    return not changed and not emptied
+    if changed or emptied:
+        return ""
+    return "whole batches" if len(set(names)) == len(bound) else _PARTS
 
 
-def _whole_batch(use: Use) -> str | None:
-    """The name that a whole batch is bound to, where it is not taken apart."""
+def _bound(use: Use) -> list[str]:
+    """The names that a batch is bound to: one, or those of its parts."""
     target: Expr | None = use.target
     if use.skips_first and isinstance(target, Seq) and len(target.items) == 2:
         target = target.items[1]
-    return target.id if isinstance(target, Name) else None
+    if isinstance(target, Seq) and all(isinstance(item, Name) for item in target.items):
+        return [item.id for item in target.items if isinstance(item, Name)]
+    return [target.id] if isinstance(target, Name) else []
 
 
 RULE = Rule(
@@ -114,6 +126,16 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("memory",),
     found=(
+        """
+        from torch.utils.data import DataLoader
+        def main(ds, net):
+            dl = DataLoader(ds, num_workers=2)
+            seen = []
+            for x, y in dl:
+                net(x)
+                seen.append((x, y))  # <- DLC501
+            return seen
+        """,
         """
         from torch.utils.data import DataLoader
 
