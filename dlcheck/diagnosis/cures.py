@@ -100,8 +100,8 @@ def _kind_of_hang(evidence: Evidence) -> str:
 
 
 def _oversubscribed(evidence: Evidence) -> str | None:
-    usable, helpers = evidence.cores.usable, evidence.loader.helpers
-    if evidence.worker_cores is not None and usable is not None and evidence.worker_cores < usable:
+    helpers = evidence.loader.helpers
+    if evidence.are_bound:
         return (
             "Let the workers use all cores: something (a library that was imported, taskset, worker_init_fn) has bound"
             " them. In worker_init_fn: os.sched_setaffinity(0, range(os.cpu_count()))."

@@ -99,6 +99,17 @@ class Evidence:
         return min(known, default=None)
 
     @property
+    def are_bound(self) -> bool:
+        """Whether the workers may run on fewer cores than the run."""
+        known = self.worker_cores, self.cores.usable
+        return known[0] is not None and known[1] is not None and known[0] < known[1]
+
+    @property
+    def have_threads(self) -> bool:
+        """Whether pools of threads compute within the workers."""
+        return self.loader.helpers is not None and self.loader.helpers.are_threads
+
+    @property
     def shares_a_lock(self) -> bool:
         """Whether workers wait for each other's lock for long enough that more of them would only wait longer."""
         return self.blocked.locked >= _LOCKED

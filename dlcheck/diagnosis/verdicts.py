@@ -50,6 +50,7 @@ _QUARTER = 0.25
 _PRICE_SHARE = 1 / 3
 _ONCE_SHARE, _ONCE_NS = 0.2, 2_000_000_000
 _WORTH = 1.1
+_MADE = ("fetch-cpu", "fetch-io", "collate")
 _DIVISION = ("imbalance", "duplicates")
 _BUSY_WORKER = 0.8
 
@@ -184,6 +185,10 @@ def _waiting(evidence: Evidence) -> Verdict | None:
     if not causes:
         return Verdict("unknown", "The workers left no record: what the loop waited for is not known.")
     leading = max(causes, key=lambda cause: causes[cause])
+    crowded = oversubscribed(evidence)
+    if crowded is not None and leading in _MADE and (evidence.are_bound or evidence.have_threads):
+        # There is a cure for that, and what they compute comes sooner by it too.
+        return _by_cause(evidence, "cpu-wait")
     few = too_few_workers(evidence) if leading in ("fetch-cpu", "fetch-io") else None
     if few is not None and _is_sampled(evidence, "fetch") and dominant_line(evidence, "fetch") is None:
         return few
