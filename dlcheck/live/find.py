@@ -9,10 +9,14 @@ from pathlib import Path
 from dlcheck.probe.recording import ENV_RECORDING
 
 
+class NotProbed(ValueError):
+    """A process that does not run under dlcheck."""
+
+
 def recording_of(pid: int) -> Path:
     """The recording of a process that runs under ``dlcheck run``, or of dlcheck itself: its children are asked too.
 
-    Raises ValueError where there is none.
+    Raises ValueError where there is none: NotProbed where the process runs without dlcheck.
     """
     if not Path(f"/proc/{pid}").exists():
         raise ValueError(f"there is no process {pid}")
@@ -20,7 +24,7 @@ def recording_of(pid: int) -> Path:
         name = _variable(one, ENV_RECORDING)
         if name is not None:
             return Path(name)
-    raise ValueError(f"process {pid} does not run under 'dlcheck run'")
+    raise NotProbed(f"process {pid} does not run under 'dlcheck run'")
 
 
 def newest(base: Path) -> Path:

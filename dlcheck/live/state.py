@@ -41,13 +41,15 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True)
 class LoaderState:
-    """One loop over a loader. Shares and rates are of the last WINDOW_S seconds; ``batches`` of the whole run."""
+    """One loop over a loader. Shares and rates are of the last WINDOW_S seconds; ``batches`` of the whole run. None: not known,
+    as in a process that is seen from outside.
+    """
 
     place: str
     dataset: str
     rank: int | None
-    batches: int
-    batches_per_s: float
+    batches: int | None
+    batches_per_s: float | None
     wait_share: float | None
     now: str
     ready: int | None
@@ -85,9 +87,9 @@ def look(recording: Path) -> LiveState:
     return LiveState(
         running=running,
         seconds=(now - whole.begin) / 1e9,
-        machine_cores=_machine_cores(machine),
+        machine_cores=machine_cores(machine),
         shm_free_bytes=machine[-1].shm_free if machine else None,
-        loaders=tuple(sorted(loaders, key=lambda loader: -loader.batches_per_s)),
+        loaders=tuple(sorted(loaders, key=lambda loader: -(loader.batches_per_s or 0.0))),
         incidents=tuple(f"{incident.kind}: {incident.detail}" for incident in whole.incidents),
     )
 
@@ -171,7 +173,8 @@ def _workers(whole: Timeline, iterator: IteratorLife) -> list[WorkerState]:
     return states
 
 
-def _machine_cores(samples: tuple[MachineSample, ...]) -> float | None:
+def machine_cores(samples: tuple[MachineSample, ...]) -> float | None:
+    """Cores that everything on the machine uses, of late."""
     own = samples[-5:]
     if len(own) < 2 or own[-1].t <= own[0].t:
         return None

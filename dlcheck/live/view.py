@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +18,7 @@ def render(state: LiveState, most_loaders: int = 8) -> RenderableType:
     """Everything: per loader its rate, its waits, the verdict, and what each worker does."""
     parts: list[RenderableType] = [_title(state)]
     for loader in state.loaders[:most_loaders]:
-        parts += [Text(""), _headline(loader), _verdict(loader)]
+        parts += [Text(""), _headline(loader), _verdict(loader, whole=True)]
         if loader.workers:
             parts.append(_workers(loader))
     if not state.loaders:
@@ -50,18 +51,21 @@ def _headline(loader: LoaderState) -> Text:
     text = Text(loader.place, "bold cyan", no_wrap=True, overflow="ellipsis")
     if loader.rank is not None:
         text.append(f" rank {loader.rank}", "default")
-    text.append(f"  {loader.batches} batches, {loader.batches_per_s:.3g}/s", "default")
-    if loader.wait_share is not None:
-        text.append(f", waits {share(loader.wait_share)}", "default")
-    if loader.ready is not None:
-        text.append(f", {loader.ready} ready", "default")
-    return text.append(f"  {loader.now}", "dim")
+    facts = []
+    if loader.batches is not None and loader.batches_per_s is not None:
+        facts.append(f"{loader.batches} batches, {loader.batches_per_s:.3g}/s")
+    facts += [f"waits {share(loader.wait_share)}"] if loader.wait_share is not None else []
+    facts += [f"{loader.ready} ready"] if loader.ready is not None else []
+    return text.append(f"  {', '.join(facts)}", "default").append(f"  {loader.now}", "dim")
 
 
-def _verdict(loader: LoaderState) -> Text:
+def _verdict(loader: LoaderState, whole: bool = False) -> RenderableType:
+    """The verdict on one line; ``whole``: on as many as it takes."""
     style = _GOOD if loader.verdict == "healthy" else _BAD
-    text = Text("  ", no_wrap=True, overflow="ellipsis").append(loader.verdict, style)
-    return text.append(f"  {loader.sentence}", "default")
+    text = Text(loader.verdict, style).append(f"  {loader.sentence}", "default")
+    if not whole:
+        text.no_wrap, text.overflow = True, "ellipsis"
+    return Padding(text, (0, 0, 0, 2))
 
 
 def _workers(loader: LoaderState) -> Table:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dlcheck.probe import outside
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed"),
@@ -153,6 +155,25 @@ def test_top_watches_a_run_from_beside(terminal: Terminal, tmp_path: Path) -> No
         check=False,
     )
     assert once.returncode == 0 and "has ended" in once.stdout and "300 batches" in once.stdout
+
+
+def test_top_watches_a_training_without_dlcheck(terminal: Terminal, tmp_path: Path) -> None:
+    try:
+        outside.usable_pyspy()
+    except outside.AttachError as error:
+        pytest.skip(str(error))
+    long = TRAIN.replace("range(3)", "range(100)")
+    (tmp_path / "train.py").write_text(long, encoding="utf-8")
+    with subprocess.Popen([sys.executable, "train.py"], cwd=tmp_path, stdout=subprocess.DEVNULL) as run:
+        try:
+            time.sleep(5)
+            terminal.type(dlcheck("top", str(run.pid)))
+            wanted = [has(text) for text in (f"process {run.pid}", "waits", "fetch-io", "busy", "train.py:7")]
+            terminal.until(lambda lines: all(seen(lines) for seen in wanted))
+            assert run.poll() is None
+        finally:
+            run.kill()
+        terminal.until(has("has ended"))
 
 
 def test_live_without_a_terminal_is_said_and_left_out(tmp_path: Path) -> None:
