@@ -38,7 +38,8 @@ _SAVERS = {
 }  # fmt: skip
 _LISTINGS = {"os.listdir", "glob.glob", "glob.iglob", "os.walk", "os.scandir"}
 _SWITCH = re.compile(
-    r"cache|memory|preload|ram\b|load_all|debug|verify|check|filter|exists|keep", re.IGNORECASE
+    r"cache|memory|in_?mem|pre_?load|pre_?fetch|ram\b|load_all|lazy|eager|debug|verify|check|filter|exists|keep",
+    re.IGNORECASE,
 )
 _CONTAINERS = {"h5py.File", "zarr.open", "zarr.open_group", "netCDF4.Dataset"}
 # Names of what is large in every entry; labels and lengths are not.
@@ -417,6 +418,30 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import h5py
+        import torchaudio
+        from torch.utils.data import Dataset
+
+        class Sounds(Dataset):
+            def __init__(self, path, files, load_in_mem=False, pre_load=False):
+                self.files, self.load_in_mem, self.pre_load = files, load_in_mem, pre_load
+                if self.load_in_mem:
+                    with h5py.File(path, "r") as f:
+                        self.images = f["images"][:]
+                if self.pre_load:
+                    self.waves = self._load_all()
+
+            def _load_all(self):
+                return [torchaudio.load(file)[0] for file in self.files]
+
+            def __len__(self):
+                return len(self.files)
+
+            def __getitem__(self, i):
+                wave = self.waves[i] if self.pre_load else torchaudio.load(self.files[i])[0]
+                return wave, self.images[i]
+        """,
         """
         import os
         import pandas as pd
