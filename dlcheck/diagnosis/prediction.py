@@ -183,6 +183,15 @@ def _ground(
         for e in i.epochs[1:]
         if e.iterator_end is not None and e.iterator_begin is not None
     ]
+    ready = median(readies) if readies else guess[1]
+    clocked = [life.start_cpu_ns for life in lives if life.start_cpu_ns is not None]
+    # What nobody has clocked computes: a new interpreter imports, a fork copies.
+    cpu = min(ready, median(clocked)) if clocked else ready
+    many = max((len(iterator.workers) for iterator in loader.iterators), default=0)
+    if ready and many * cpu / ready > 0.9 * (cores.usable or 1.0):
+        # They had to share cores: alone each would have been ready sooner.
+        ready = cpu
+    share = cpu / ready if ready else 0.0
     openings = [b.opening_ns for i in loader.iterators for e in i.epochs for b in e.batches if b.opening_ns]
     usable = cores.usable or 1.0
     return Ground(
@@ -192,7 +201,8 @@ def _ground(
         step_cores=_step_cores(epochs, cores, usable, slowdown, wall_ns),
         start=median(starts) if starts else guess[0],
         threads=loader.helpers.cores if loader.helpers is not None else 1.0,
-        ready=median(readies) if readies else guess[1],
+        ready=ready,
+        ready_share=share,
         opening=median(openings) if openings else 0.0,
         reset=median(resets) if resets else 2e6,
         shutdown=median(shutdowns) if shutdowns else 10e6,

@@ -15,6 +15,7 @@ from dlcheck.diagnosis.load_stacks import Activity, load_stacks
 from dlcheck.diagnosis.load_system import load_machine, load_processes
 from dlcheck.diagnosis.machine import Usage
 from dlcheck.diagnosis.openings import with_openings
+from dlcheck.diagnosis.starting import with_starts
 from dlcheck.diagnosis.timeline import MachineSample, ProcessSample, Timeline
 
 
@@ -81,7 +82,7 @@ def load_processes_of(host: Host, logs: Sequence[ProcessLog]) -> Timeline:
     begin, end = _span(host, logs)
     loaders = load_loaders(logs, notes)
     pids = {log.pid for log in logs} if len(logs) < len(host.logs) else None
-    loaders = tuple(with_openings(with_helpers(loader, host.processes)) for loader in loaders)
+    loaders = tuple(with_openings(with_helpers(with_starts(loader, host.processes), host.processes)) for loader in loaders)
     stacks = load_stacks(path, loaders, notes, host.activity, pids)
     incidents = load_incidents(path, logs, loaders, (host.processes, host.machine), end, notes)
     return Timeline(

@@ -43,8 +43,8 @@ class Ground:
     ``cores``: what the run may use; ``host_cores``: what there is; ``others``: cores that other programs
     want. ``step_cores``: cores that the loop's step uses. ``threads``: cores that a worker uses while it is
     on the CPU. ``start``: of one worker, paid one after the other by the loop; ``ready``: until a started
-    worker begins to fetch; ``opening``: what it then does once, as does a loop without workers; ``reset`` and
-    ``shutdown``: per epoch and per iterator.
+    worker begins to fetch, for which it needs a core for the share ``ready_share``; ``opening``: what it then
+    does once, as does a loop without workers; ``reset`` and ``shutdown``: per epoch and per iterator.
     """
 
     cores: float
@@ -54,6 +54,7 @@ class Ground:
     threads: float = 1.0
     start: float = 0.0
     ready: float = 0.0
+    ready_share: float = 0.0
     opening: float = 0.0
     reset: float = 0.0
     shutdown: float = 0.0
@@ -116,12 +117,13 @@ def _stretch(cores: float, slowdown: float) -> float:
 @dataclass(slots=True)
 class _Job:
     """What a worker or the loop is at: ns left of it, the share of it that needs a core, and the cores that it wants on
-    average.
+    average. ``starts``: it is a worker that gets ready for its first batch.
     """
 
     left: float
     share: float
     wants: float
+    starts: bool = False
 
 
 class _Epoch:
@@ -170,7 +172,12 @@ class _Epoch:
             if self._starts:
                 self.t += ground.start
                 self._available[worker] = self.t + ground.ready + ground.opening
-                heapq.heappush(self._timers, (self._available[worker], -1, worker))
+        for worker in range(setup.num_workers if self._starts else 0):
+            # Starting takes cores too: many workers that import torch wait for each other.
+            left = max(1.0, self._available[worker] - self.t)
+            share = ground.ready_share * ground.ready / max(1.0, ground.ready + ground.opening)
+            self._available[worker] = _NEVER
+            self._jobs[worker] = _Job(left, share, share, starts=True)
         self.t += 0.0 if self._starts else ground.reset
         for _ in range(setup.prefetch_factor * setup.num_workers):
             self._send()
@@ -245,25 +252,25 @@ class _Epoch:
                 done = step / (job.share * slowdown + 1.0 - job.share)
             job.left -= done
             if job is not main:
-                on_cpu = done * job.share
-                self.wanted += on_cpu
-                self.slowed += on_cpu * slowdown
+                if not job.starts:
+                    on_cpu = done * job.share
+                    self.wanted += on_cpu
+                    self.slowed += on_cpu * slowdown
                 if job.left <= 1e-6:
                     ended = True
         if ended:
             for worker, running in enumerate(self._jobs):
                 if running is not None and running.left <= 1e-6:
                     self._jobs[worker] = None
-                    self._feed(worker, self._making[worker])
+                    if running.starts:
+                        self._available[worker] = self.t
+                    else:
+                        self._feed(worker, self._making[worker])
                     self._occupy(worker)
         while self._timers and self._timers[0][0] <= self.t + 1e-6:
-            _, idx, worker = heapq.heappop(self._timers)
-            if idx < 0:
-                self._available[worker] = self.t
-                self._occupy(worker)
-            else:
-                self._arrived.add(idx)
-                self._order.append(idx)
+            _, idx, _ = heapq.heappop(self._timers)
+            self._arrived.add(idx)
+            self._order.append(idx)
 
     def _feed(self, worker: int, idx: int) -> None:
         work = self._works[idx]

@@ -100,7 +100,9 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLife:
-    """One worker process of one iterator. ``ready``: its loop began; ``init_begin``/``init_end``: its ``worker_init_fn``."""
+    """One worker process of one iterator. ``ready``: its loop began; ``init_begin``/``init_end``: its ``worker_init_fn``.
+    ``start_cpu_ns``: CPU that it had used when it was ready.
+    """
 
     worker: int
     pid: int
@@ -115,6 +117,7 @@ class WorkerLife:
     last_idx: int | None = None
     exit_signal: int | None = None
     exit_code: int | None = None
+    start_cpu_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
