@@ -61,6 +61,9 @@ def run(name: str, folder: Path, source: str | None = None, exit_code: int = 0) 
         "slow-sampler",
         "list-of-strings",
         "spread-over-lines",
+        "one-lock-for-all",
+        "opened-late",
+        "decoding-in-children",
     ],
 )
 def test_the_verdict_and_the_culprit(name: str, tmp_path: Path) -> None:
@@ -71,6 +74,7 @@ def test_the_verdict_and_the_culprit(name: str, tmp_path: Path) -> None:
         assert set(expected.also) & set(loader["also"])
     if expected.culprit:
         assert expected.culprit in loader["culprits"][0]["function"]
+    assert not any(set(expected.never) & set(advice["change"]) for advice in loader["advice"])
     if loader["verdict"] == "healthy":
         assert loader["also"] == [] and [a["change"] for a in loader["advice"]] == [{}]
 
