@@ -173,7 +173,7 @@ def _ground(
     method = loader.settings.get("start_method")
     guess = _FORK_NS if method in (None, "fork") else _SPAWN_NS
     shutdowns = [
-        i.shutdown_end - i.shutdown_begin
+        (i.shutdown_end - i.shutdown_begin) / max(1, len(i.workers))
         for i in loader.iterators
         if i.shutdown_end is not None and i.shutdown_begin is not None and _in_loop(i.shutdown_begin, loader)
     ]
@@ -205,7 +205,7 @@ def _ground(
         ready_share=share,
         opening=median(openings) if openings else 0.0,
         reset=median(resets) if resets else 2e6,
-        shutdown=median(shutdowns) if shutdowns else 10e6,
+        shutdown=median(shutdowns) if shutdowns else 5e6,
     )
 
 

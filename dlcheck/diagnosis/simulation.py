@@ -44,7 +44,8 @@ class Ground:
     want. ``step_cores``: cores that the loop's step uses. ``threads``: cores that a worker uses while it is
     on the CPU. ``start``: of one worker, paid one after the other by the loop; ``ready``: until a started
     worker begins to fetch, for which it needs a core for the share ``ready_share``; ``opening``: what it then
-    does once, as does a loop without workers; ``reset`` and ``shutdown``: per epoch and per iterator.
+    does once, as does a loop without workers; ``reset``: per epoch; ``shutdown``: of one
+    worker, per iterator.
     """
 
     cores: float
@@ -163,8 +164,9 @@ class _Epoch:
             cores = self._ground.step_cores
             self._advance_to_end(_Job(float(self._steps[number].wall), min(1.0, cores), cores))
         if self._starts or not self._setup.persistent:
-            self.t += self._ground.shutdown
-            self.waited += self._ground.shutdown
+            shutdown = self._ground.shutdown * self._setup.num_workers
+            self.t += shutdown
+            self.waited += shutdown
 
     def _begin(self) -> None:
         setup, ground = self._setup, self._ground
