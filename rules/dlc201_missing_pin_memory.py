@@ -43,8 +43,10 @@ def check(program: Program) -> Iterator[Report]:
             loader.scope,
             loader.at,
             "batches of this loader are copied to a CUDA device from pageable memory, and each copy blocks the loop: "
-            "pass `pin_memory=True`",
-            help="pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
+            f"pass `{loader.spelled('pin_memory')}=True`",
+            help="leave `dataloader_pin_memory` at its default, which is true"
+            if loader.kind == "trainer"
+            else "pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
             "`non_blocking=True` where the batch is moved",
             confidence="high" if sure and not loader.left_open("pin_memory") else "low",
             also=(where,),
@@ -73,6 +75,15 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("transfer", "pin-memory"),
     found=(
+        """
+        from transformers import Trainer, TrainingArguments
+
+        def main(model, train_set):
+            args = TrainingArguments(  # <- DLC201
+                "out", per_device_train_batch_size=8, dataloader_num_workers=4, dataloader_pin_memory=False
+            )
+            Trainer(model=model, args=args, train_dataset=train_set).train()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader
@@ -122,6 +133,13 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from transformers import Trainer, TrainingArguments
+
+        def main(model, train_set):
+            args = TrainingArguments("out", per_device_train_batch_size=8, dataloader_num_workers=4)
+            Trainer(model=model, args=args, train_dataset=train_set).train()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader

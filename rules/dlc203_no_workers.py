@@ -41,8 +41,10 @@ def check(program: Program) -> Iterator[Report]:
         yield Report(
             loader.scope,
             loader.at,
-            f"this training loader loads in the main process (`num_workers=0`), and {why}: the step waits for all of it",
-            help="pass `num_workers` (start with a few, at most the cores you have; `dlcheck run` tells how many pay off)",
+            f"this training loader loads in the main process (`{loader.spelled('num_workers')}=0`), and {why}: the step waits "
+            "for all of it",
+            help=f"pass `{loader.spelled('num_workers')}` (start with a few, at most the cores you have; `dlcheck run` tells how "
+            "many pay off)",
             confidence="high" if loader.workers == "none" and role == "train" else "low",
             also=also,
         )
@@ -65,6 +67,30 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("main",),
     found=(
+        """
+        # file: data.py
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths, processor):
+                self.paths = paths
+                self.processor = processor
+            def __len__(self):
+                return len(self.paths)
+            def __getitem__(self, index):
+                return self.processor(Image.open(self.paths[index]).convert("RGB"))
+        # file: train.py
+        from transformers import Trainer, TrainingArguments
+        from data import Photos
+
+        class OurTrainer(Trainer):
+            pass
+
+        def main(model, paths, processor):
+            args = TrainingArguments("out", num_train_epochs=3)  # <- DLC203
+            OurTrainer(model, args, train_dataset=Photos(paths, processor)).train()
+        """,
         """
         from PIL import Image
         from torch.utils.data import DataLoader, Dataset

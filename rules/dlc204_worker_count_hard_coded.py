@@ -32,7 +32,8 @@ def check(program: Program) -> Iterator[Report]:
                 yield Report(
                     loader.scope,
                     loader.at,
-                    f"`num_workers={value.value}` is fixed in the code: with fewer cores than that, the workers compete for them",
+                    f"`{loader.spelled('num_workers')}={value.value}` is fixed in the code: with fewer cores than that, the "
+                    "workers compete for them",
                     help="read the count from the command line, and bound it by `len(os.sched_getaffinity(0))`",
                 )
             elif (
@@ -81,6 +82,13 @@ RULE = Rule(
     confidence="medium",
     causes=("cpu-wait",),
     found=(
+        """
+        from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
+
+        def main(model, train_set):
+            args = Seq2SeqTrainingArguments("out", dataloader_num_workers=48)  # <- DLC204
+            Seq2SeqTrainer(model=model, args=args, train_dataset=train_set).train()
+        """,
         """
         from torch.utils.data import DataLoader
 

@@ -111,6 +111,13 @@ RULE = Rule(
     page=__doc__ or "",
     found=(
         """
+        from transformers import Trainer, TrainingArguments
+
+        def main(model, train_set, pad):
+            args = TrainingArguments("out", dataloader_num_workers=4)
+            Trainer(model, args, lambda items: pad(items), train_set).train()  # <- DLC304
+        """,
+        """
         import torch
         from torch.utils.data import DataLoader
 

@@ -6,7 +6,7 @@ import re
 
 _MENTIONS = re.compile(
     rb"torch\.utils\.data|DataLoader|IterableDataset|[Dd]ataloader|__getitem__|DistributedSampler|stateful_dataloader"
-    rb"|torch\.utils import data|Dataset\)|torch_geometric"
+    rb"|torch\.utils import data|Dataset\)|torch_geometric|TrainingArguments"
 )
 _COMMENTS = re.compile(rb"#[ \t]*dlcheck\b|#[^#\n]*noqa[^#\n]*\bDLC\d", re.IGNORECASE)
 _BUILDS_LOADER = re.compile(rb"Loader\s*\(|[lL]oader_?(?:class|cls)|data_?loader")
@@ -19,7 +19,7 @@ _IMPORTS = re.compile(
 
 def mentions_data_loading(source: bytes) -> bool:
     """Whether a file names datasets or loaders at all. A file that does not holds no finding of its own."""
-    if b"torch" not in source and b"__getitem__" not in source and b"oader" not in source:
+    if not any(word in source for word in (b"torch", b"__getitem__", b"oader", b"TrainingArguments")):
         return False
     return _MENTIONS.search(source) is not None
 

@@ -19,6 +19,8 @@ def trained_on_gpu(program: Program, loader: Loader) -> tuple[Scope, At] | None:
     and ``torch.cuda`` in the file of the Trainer or of the loader. ``None`` where the loader is no hook's, or nothing is
     said.
     """
+    if loader.kind == "trainer":
+        return loader.scope, loader.at  # a Hugging Face Trainer takes the GPU that there is
     if not any(use.kind == "hook" for use in program.uses_of[loader]):
         return None
     own = loader.scope.module

@@ -11,6 +11,7 @@ from typing import Literal
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted
 from dlcheck.program import names
 from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.hugging_face import SPELLED, trainer_loaders
 from dlcheck.program.paths import walk
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import (
@@ -51,11 +52,13 @@ Workers = Literal["some", "none", "none by default", "unknown"]
 
 @dataclass(frozen=True, eq=False)
 class Loader:
-    """One place where a loader is built. ``kind``: torch, or graph (PyG). ``cls``: the project's own loader class."""
+    """One place where a loader is built. ``kind``: torch, graph (PyG), or trainer (the arguments of a Hugging Face Trainer).
+    ``cls``: the project's own loader class.
+    """
 
     site: CallSite
     evaluator: Evaluator
-    kind: Literal["torch", "graph"]
+    kind: Literal["torch", "graph", "trainer"]
     name: str
     cls: Scope | None
     own: Arguments
@@ -111,6 +114,10 @@ class Loader:
             return direct
         return self.inner.given(name, self._inner_position(name))
 
+    def spelled(self, name: str) -> str:
+        """What an argument is called where this loader is given it."""
+        return SPELLED[name] if self.kind == "trainer" else name
+
     def left_open(self, name: str) -> bool:
         """The value of an argument is only a default that callers may change."""
         values = self.arg(name)
@@ -118,6 +125,8 @@ class Loader:
 
     def settable(self, name: str) -> bool:
         """Whether a keyword argument can be given in the call itself without clashing with what it already gets."""
+        if self.kind == "trainer":
+            return False
         if any(key == name for key, _ in self.call.keywords):
             return True
         taken = name in self.own.table.entries or self.own.table.open or self.own.starred
@@ -127,7 +136,7 @@ class Loader:
 
     def _inner_position(self, name: str) -> int | None:
         """Where ``DataLoader`` itself takes the argument."""
-        return (_POSITIONS if self.kind == "torch" else _GRAPH_POSITIONS).get(name)
+        return (_GRAPH_POSITIONS if self.kind == "graph" else _POSITIONS).get(name)
 
     def _position(self, name: str) -> int | None:
         """Where the argument stands in the call: as in ``DataLoader``, or as in the project's own loader class."""
@@ -288,8 +297,12 @@ def unwrap(value: Value, evaluator: Evaluator, depth: int = 0) -> Values:
 
 def find_loaders(evaluator: Evaluator, scopes: Iterable[Scope]) -> list[Loader]:
     """Every place in these scopes where a loader is built, in order of place."""
+    scopes = list(scopes)
     found = (_loader(evaluator, site) for scope in scopes for site in scope.calls if _could_build(site))
-    return [loader for loader in found if loader is not None]
+    return [loader for loader in found if loader is not None] + [
+        Loader(site, evaluator, "trainer", name, None, own, None)
+        for site, name, own in trainer_loaders(evaluator, scopes)
+    ]
 
 
 def _could_build(site: CallSite) -> bool:

@@ -190,6 +190,8 @@ class Program:
 
     def role(self, loader: Loader) -> Role:
         """Whether a loader feeds training or evaluation: by what its loops do, else by the names around it."""
+        if loader.kind == "trainer":
+            return "train"
         hook = lightning_hook(self.evaluator, loader.scope)
         if hook is not None:
             return "train" if hook == "train" else "eval"
