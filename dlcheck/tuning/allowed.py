@@ -7,7 +7,7 @@ from pathlib import Path
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.recording import Host
 from dlcheck.tuning.edit import carried_out, plan
-from dlcheck.tuning.search import Allowed
+from dlcheck.tuning.search import Allowed, comes_again
 
 _STALE, _UNSHARDED = "DLC405", "DLC402"
 
@@ -26,7 +26,7 @@ def allowed(host: Host, evidence: Evidence, keep_order: bool) -> Allowed:
     elif settings.get("iterable") and _finds(_UNSHARDED, host, evidence, {}):
         workers = False
         why.append("num_workers is left as it is: each worker would yield the same samples (DLC402)")
-    if evidence.restarts and evidence.loader.made == 1:
+    if comes_again(evidence) and evidence.loader.made == 1:
         if _finds(_STALE, host, evidence, {"persistent_workers": True, "num_workers": 2}) is not False:
             persistence = False
             why.append(

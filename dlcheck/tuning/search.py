@@ -83,6 +83,11 @@ def search(evidence: Evidence, room: Room, allowed: Allowed, most: int) -> Searc
     return Search(len(known) + 1, best, tuple(sorted(crowded)), "")
 
 
+def comes_again(evidence: Evidence) -> bool:
+    """Whether the loop made a second iterator, for which workers are, or would be, started again."""
+    return len(evidence.loader.iterators) > 1
+
+
 def _grid(
     now: Setup, evidence: Evidence, room: Room, allowed: Allowed, share: float, crowded: set[str]
 ) -> Iterator[Setup]:
@@ -97,7 +102,9 @@ def _grid(
                 crowded.add(why)
                 continue
             orders = {now.in_order} | ({False} if allowed.order and workers > 1 else set())
-            persistences = {now.persistent} | ({True} if allowed.persistence and evidence.restarts else set())
+            persistences = {now.persistent} | (
+                {True} if allowed.persistence and comes_again(evidence) else set()
+            )
             for order in orders:
                 for persistent in persistences if workers else (now.persistent,):
                     setup = replace(
