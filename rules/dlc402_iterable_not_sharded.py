@@ -263,6 +263,21 @@ RULE = Rule(
     ),
     clean=(
         """
+        import torch
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Noise(IterableDataset):
+            def __init__(self, scales):
+                self.scales = scales
+            def __iter__(self):
+                for scale in self.scales:
+                    while True:
+                        yield scale * torch.randn(8)
+
+        def main(scales):
+            return DataLoader(Noise(scales), batch_size=4, num_workers=4)
+        """,
+        """
         from itertools import islice
         from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 

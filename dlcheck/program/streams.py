@@ -153,8 +153,9 @@ def _of_function(evaluator: Evaluator, function: Scope, cls: Scope, depth: int) 
     for item, block in function.yields:
         loops = [b for b in (block.chain() if block is not None else ()) if b.kind in ("for", "while")][::-1]
         bound = _bound_in(function, loops)
-        if loops and _never_ends(function, loops):
-            out.append(Source("endless", loops[0].node.test, function, cls))
+        endless = _endless(loops)
+        if endless is not None:
+            out.append(Source("endless", endless.node.test, function, cls))
             continue
         roots: list[Source] = []
         for loop in loops:
@@ -311,15 +312,13 @@ def _annotated(annotation: Expr | None) -> bool:
     return annotation is not None and dotted(annotation).rpartition(".")[2] in _SEQUENCES
 
 
-def _never_ends(function: Scope, loops: list[Block]) -> bool:
-    """One of the loops around a yield is ``while True`` and is never left."""
-    return any(
-        loop.kind == "while"
-        and isinstance(loop.node.test, Const)
-        and bool(loop.node.test.value)
-        and not _leaves(loop.node.body, False)
-        for loop in loops
-    )
+def _endless(loops: list[Block]) -> Block | None:
+    """The one of the loops around a yield that is ``while True`` and is never left."""
+    for loop in loops:
+        if loop.kind == "while" and isinstance(loop.node.test, Const) and loop.node.test.value:
+            if not _leaves(loop.node.body, False):
+                return loop
+    return None
 
 
 def _leaves(body: tuple[Stmt, ...], nested: bool) -> bool:
