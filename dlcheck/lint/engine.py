@@ -109,15 +109,14 @@ def chosen(code: str, select: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
 def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes]) -> Finding:
     module = report.scope.module
     path = module.path
-    # Few care for the speed and the memory of a test.
-    slow_test = module.is_unit_test and rule.code.startswith(("DLC1", "DLC2", "DLC5"))
     return Finding(
         rule.code,
         rule.name,
         _place(str(root / path), report.at, read(path)),
         report.message,
         report.severity or rule.severity,
-        "low" if slow_test else report.confidence or rule.confidence,
+        # Tests make faults on purpose, and few care for their speed.
+        "low" if module.is_unit_test else report.confidence or rule.confidence,
         report.help,
         place_lines(report.scope, report.at),
         tuple(

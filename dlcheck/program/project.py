@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
 
-from dlcheck.facts.model import Expr, FileFacts, Import
+from dlcheck.facts.model import Expr, FileFacts, Import, dotted
 from dlcheck.program.names import is_test
 from dlcheck.program.scope import Scope, build
 
@@ -35,11 +35,18 @@ class Module:
 
     @cached_property
     def is_unit_test(self) -> bool:
-        """Whether the module tests others. ``test_net.py`` of many projects is an evaluation, and is none."""
-        if not is_test(self.path):
-            return False
-        names = (*self.scope.functions, *self.scope.classes)
-        return "tests" in self.path.split("/")[:-1] or any(n.startswith(("test_", "Test")) for n in names)
+        """Whether the module tests others: by where it lies or what it is called, and by what it defines. ``test_net.py`` of
+        many projects is an evaluation, and is none.
+        """
+        name = self.path.rpartition("/")[2]
+        if name == "conftest.py" or name.endswith("_test.py"):
+            return True
+        defined = (*self.scope.functions, *self.scope.classes)
+        bases = (dotted(base) for cls in self.scope.classes.values() for base in cls.node.bases)
+        return is_test(self.path) and (
+            any(name.startswith(("test_", "Test")) for name in defined)
+            or any(base.endswith("TestCase") for base in bases)
+        )
 
 
 class Project:
