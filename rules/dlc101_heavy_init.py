@@ -20,7 +20,7 @@ since that is a design (low confidence); loops that are not plainly over the sam
 import re
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Seq, Slice, Sub, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Return, Seq, Slice, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
 from dlcheck.program.items import attribute_of_self, short
@@ -30,6 +30,7 @@ from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.values import Group, PartialRef, Ref
 
 # Opening these reads no more than a header.
+_READERS = names.DECODERS | {"nibabel.load.get_fdata", "nibabel.load.get_data"}
 _LAZY_OPENERS = {"rasterio.open", "nibabel.load", "decord.VideoReader", "av.open"}
 _ARRAYS = {"numpy.load", "torch.load", "scipy.io.loadmat", "numpy.loadtxt", "safetensors.torch.load_file"}
 _SAVERS = {
@@ -149,7 +150,9 @@ class _Pass:
         elif around is not None:
             loop = loop_of(scope, around)
             over = loop.iterable if loop is not None else None
-            if not any(self.path.varies(a, self.step) for a in (*call.args, *(v for _, v in call.keywords))):
+            given = [*call.args, *(v for _, v in call.keywords)]
+            given += [call.func.base] if isinstance(call.func, Attr) else []
+            if not any(self.path.varies(a, self.step) for a in given):
                 return None
             reader = self._reader()
         else:
@@ -164,7 +167,7 @@ class _Pass:
             return None
         kept = self._kept()
         listed = self._over_samples(over)
-        return reader, (listed or kept) if reader in names.DECODERS else (listed and not kept)
+        return reader, (listed or kept) if reader in _READERS else (listed and not kept)
 
     def _reader(self) -> str:
         return _first(self._readers(self.site, self.step.scope, 0))
@@ -229,6 +232,12 @@ class _Pass:
         targets = getattr(statement, "targets", ())
         if any(attribute_of_self(t, scope) in self.samples for t in targets):
             return True
+        if isinstance(statement, Return):
+            callers = [s for s, _ in self.evaluator.callers.of(scope)]
+            for site in callers if scope.kind == "function" else ():
+                given_to = getattr(site.statement, "targets", ())
+                if any(attribute_of_self(t, site.scope) in self.samples for t in given_to):
+                    return True
         held = {t.id for t in targets if isinstance(t, Name)}
         for other in scope.calls:
             func = other.call.func
@@ -255,7 +264,7 @@ def _guarded(path: Path, scope: Scope, block: Block | None, depth: int = 0) -> b
 def _first(readers: Iterator[str]) -> str:
     """The decoder among the readers, else the first of them."""
     found = list(readers)
-    return next((n for n in found if n in names.DECODERS), found[0] if found else "")
+    return next((n for n in found if n in _READERS), found[0] if found else "")
 
 
 def _words(node: object) -> str:
@@ -273,7 +282,7 @@ def _words(node: object) -> str:
 
 
 def _reads(name: str) -> bool:
-    return (name in names.DECODERS and name not in _LAZY_OPENERS) or name in _ARRAYS
+    return (name in _READERS and name not in _LAZY_OPENERS) or name in _ARRAYS
 
 
 def _lists(called: tuple[str, ...]) -> bool:
@@ -322,6 +331,37 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("startup", "memory"),
     found=(
+        """
+        import nibabel as nib, os
+        from tqdm import tqdm
+        from torch.utils.data import Dataset
+        class Brain(Dataset):
+            def __init__(self, root):
+                self.vols = []
+                for f in tqdm(sorted(os.listdir(root))):
+                    self.vols.append(nib.load(os.path.join(root, f)).get_fdata())  # <- DLC101
+            def __len__(self): return len(self.vols)
+            def __getitem__(self, i): return self.vols[i]
+        """,
+        """
+        # file: ds.py
+        from torch.utils.data import Dataset
+        from reader import read_all
+        class DS(Dataset):
+            def __init__(self, files):
+                self.items = read_all(files)
+            def __len__(self): return len(self.items)
+            def __getitem__(self, i): return self.items[i]
+        # file: reader.py
+        from PIL import Image
+        import numpy as np
+        from concurrent.futures import ThreadPoolExecutor
+        def _one(p):
+            return np.asarray(Image.open(p).convert("RGB"))
+        def read_all(files):
+            with ThreadPoolExecutor(8) as ex:
+                return list(ex.map(_one, files))  # <- DLC101
+        """,
         """
         import h5py
         from torch.utils.data import Dataset
