@@ -16,7 +16,9 @@ class Work:
 
     ``feed``: its feeder thread (pickling, shared memory, pipe); ``receive``: the loop's process (unpickling
     and handing over); ``draw``: the sampler. ``measured``: the thread's clocks are known, else everything
-    counts as ``fetch_off``.
+    counts as ``fetch_off``. ``held_up``: how much longer
+    than that taking it took, since its worker computes: tensors are handed over by a thread of the worker, which then
+    waits for the GIL there, or for a core.
     """
 
     fetch_cpu: int
@@ -25,6 +27,7 @@ class Work:
     collate_off: int = 0
     feed: int = 0
     receive: int = 0
+    held_up: int = 0
     pin: int = 0
     draw: int = 0
     measured: bool = True

@@ -157,8 +157,11 @@ class _Epoch:
             while not self._is_ready(number):
                 self._advance(None)
             idx = self._take(number)
-            handed = _Job(0.0 if self._setup.pinning else float(self._works[idx].receive), 1.0, 1.0)
-            self._advance_to_end(handed)
+            if not self._setup.pinning:
+                work = self._works[idx]
+                if self._jobs[self._owner[idx]] is not None:
+                    self._advance_to_end(_Job(float(work.held_up), 0.0, 1.0))
+                self._advance_to_end(_Job(float(work.receive), 1.0, 1.0))
             self._send()
             self.waited += self.t - asked
             cores = self._ground.step_cores
@@ -279,5 +282,5 @@ class _Epoch:
         arrives = max(self.t, self._feeder_free[worker]) + work.feed * self._setup.transfer_scale
         self._feeder_free[worker] = arrives
         if self._setup.pinning:
-            arrives = self._pin_free = max(arrives, self._pin_free) + work.receive + work.pin
+            arrives = self._pin_free = max(arrives, self._pin_free) + work.receive + work.held_up + work.pin
         heapq.heappush(self._timers, (arrives, idx, worker))
