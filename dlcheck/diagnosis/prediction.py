@@ -27,6 +27,7 @@ WORST_FIT = 0.35
 # 2.13.
 _FEED_NS = 300_000
 _RECEIVE_NS = 500_000
+_OUT_OF_TURN_NS = 100_000
 _COPY_BYTES_PER_NS = 1.5
 # Start-up of a worker that nobody has seen: a fork; a new interpreter that imports torch.
 _FORK_NS = (20e6, 40e6)
@@ -250,10 +251,10 @@ def _step_cores(
 
 def _held_up(epochs: tuple[LoopEpoch, ...]) -> tuple[LoopEpoch, ...]:
     """What taking a batch costs the loop itself: as little as it does in the quickest quarter. The rest is waiting for
-    the worker that made it.
+    the worker that made it. Batches that were taken out of turn, while the loop waited for another, tell nothing.
     """
-    receives = sorted(work.receive for epoch in epochs for work in epoch.works)
-    own = receives[len(receives) // 4]
+    taken = sorted(w.receive for epoch in epochs for w in epoch.works if w.receive > _OUT_OF_TURN_NS)
+    own = taken[len(taken) // 4] if taken else _OUT_OF_TURN_NS
 
     def divided(work: Work) -> Work:
         return replace(work, receive=min(work.receive, own), held_up=max(0, work.receive - own))
