@@ -81,3 +81,11 @@ def test_more_prefetching_evens_out_bursts() -> None:
     epoch = LoopEpoch(works, (Step(20 * MS),) * 160, 0, (0,) * 160)
     waits = [simulate([epoch], Setup(1, prefetch_factor=f), GROUND).wait for f in (1, 2, 8)]
     assert waits[0] > waits[1] > waits[2]
+
+
+@pytest.mark.parametrize(("service", "expected"), [(40.0, 40.0), (2.0, 10.0)])
+def test_a_batch_is_held_up_by_its_worker_only_while_that_computes(service: float, expected: float) -> None:
+    epoch = loop(200, 10, cpu=service)
+    epoch = replace(epoch, works=tuple(replace(work, held_up=25 * MS) for work in epoch.works))
+    # Where the workers are the limit they go on meanwhile; where the step is, they have nothing to do.
+    assert wall_ms([epoch], Setup(1)) == pytest.approx(200 * expected, rel=0.05)
