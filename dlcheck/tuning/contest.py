@@ -49,10 +49,13 @@ class Outcome:
 
 
 def contest(
-    entrants: Sequence[Entrant], run: Callable[[int, int], Trial], left_s: Callable[[], float]
+    entrants: Sequence[Entrant],
+    run: Callable[[int, int], Trial],
+    left_s: Callable[[], float],
+    expected_s: float = 0.0,
 ) -> Outcome:
     """Let all run in turn; the first is the present setting. ``run``: given the number of an entrant and of the round;
-    ``left_s``: how much time there is. Fills in the times of the entrants.
+    ``left_s``: how much time there is; ``expected_s``: how long the first run should take. Fills in the times of the entrants.
     """
     for number in range(_MOST_ROUNDS):
         active = [i for i, entrant in enumerate(entrants) if not entrant.out]
@@ -61,7 +64,7 @@ def contest(
         # Whoever begins a round this time ends it next time.
         turn = number % len(active)
         for i in active[turn:] + active[:turn]:
-            if left_s() < _expected_s(entrants, i):
+            if left_s() < (_expected_s(entrants, i) or expected_s):
                 return _outcome(entrants, number)
             tried = run(i, number)
             entrants[i].walls.append(tried.wall_s)

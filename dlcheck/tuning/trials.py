@@ -20,11 +20,13 @@ _FEWEST = 4
 class Bounds:
     """What a run covers: it ends after ``last`` batches; what is timed begins with the batch after ``first``.
 
-    ``most_s``: seconds of looping after which it ends in any case; ``deadline_s``: of all of it.
+    ``expected_s``: how long it should take, the start of the program included; ``most_s``: seconds of looping after
+    which it ends in any case; ``deadline_s``: of all of it.
     """
 
     first: int
     last: int
+    expected_s: float
     most_s: float
     deadline_s: float
 

@@ -149,7 +149,7 @@ def tune(command: list[str], folder: Path, options: Options, say: Say) -> Tuning
         say(f"round {turn + 1}: {name}: {shown}")
         return done
 
-    outcome = contest(entrants, run, lambda: options.budget_s - (time.monotonic() - begun))
+    outcome = contest(entrants, run, lambda: options.budget_s - (time.monotonic() - begun), bounds.expected_s)
     present = entrants[0]
     if present.out:
         raise UserError(f"the program, run as it is, did not come far: {present.out}")
@@ -199,7 +199,7 @@ def plan_runs(
         first = min(first, length // 3)
         last = min(first + max(wanted, first), length)
     most = startup_s + _SLACK * last * batch_s + 5.0
-    return Bounds(first, last, most, 2 * startup_s + most + _DEADLINE_S)
+    return Bounds(first, last, startup_s + last * batch_s, most, 2 * startup_s + most + _DEADLINE_S)
 
 
 def _subject(evidences: Sequence[Evidence], place: list[Any] | None) -> Evidence:
