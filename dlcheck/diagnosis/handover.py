@@ -28,6 +28,8 @@ SATURATED = 0.8
 # A time slice of Linux (3 ms on two cores, 4 ms on eight and more), for each of the four threads.
 _SLICE_NS = 4_000_000
 _WAKING_NS = 4 * _SLICE_NS
+# Of the four, two are the loop's, whose clock is read. The worker's have as hard a time, or a little more so.
+_THREADS = 3
 # Of a batch of a few tensors, torch 2.13: 0.4 ms on a desktop, 1.5 ms on a small virtual machine whose cores
 # sleep in between. More than this is no price.
 _MOST_PRICE_NS = 3_000_000
@@ -140,11 +142,10 @@ def handover(
         own = min(ns, int(load.ns) + price)
         # What is left has no cause in the batch.
         left = ns - own
-        if busy:
-            # The loop's thread is one of two that take a batch in, and its clock says how long it had no core. The rest
-            # of the time it had no GIL.
-            left = min(left, _WAKING_NS, 2 * queued.get(wait.begin, _WAKING_NS)) if saturated else 0
-        elif not (saturated or load.is_named):
+        if saturated:
+            # Many tensors, and a GIL that is taken, make threads wake up more often: that is no excuse.
+            left = min(left, _WAKING_NS) if busy or not load.is_named else left
+        elif busy or not load.is_named:
             left = 0
         cost, late = (min(ns, price), left) if saturated else (min(ns, price) + left, 0)
         for part in _handing(wait) if ns else ():
@@ -154,12 +155,25 @@ def handover(
         if saturated:
             # Drawing indices is the loader's own code: it may have to wait for a core once.
             starved[_SAMPLER] = starved.get(_SAMPLER, 0) + min(wait.parts.get(_SAMPLER, 0), _SLICE_NS)
+    if busy:
+        _limit(starved, batches, queued)
     return Handover(
         paid,
         {part: ns for part, ns in starved.items() if ns},
         int(median(handing)),
         int(len(batches) * load.ns),
     )
+
+
+def _limit(starved: dict[Part, int], waits: Sequence[Wait], queued: Mapping[int, int]) -> None:
+    """Where the GIL is taken, waiting for a core is no more than the clock of the loop's thread tells of."""
+    known = [queued[wait.begin] for wait in waits if wait.begin in queued]
+    claimed = sum(starved.values())
+    if 2 * len(known) <= len(waits) or not claimed:
+        return
+    most = _THREADS * sum(known) * len(waits) / len(known)
+    if claimed > most:
+        starved.update({part: int(ns * most / claimed) for part, ns in starved.items()})
 
 
 def _handing(wait: Wait) -> list[Part]:
