@@ -98,7 +98,7 @@ def _made_again(
     leaders: dict[str, int] = {}
     for number in list(numbers):
         line = described.get(number)
-        if line is None or not line.get("via"):
+        if line is None or line.get("via") is None:
             continue
         key = json.dumps([value for name, value in sorted(line.items()) if name not in ("t", "number")])
         leader = leaders.setdefault(key, number)

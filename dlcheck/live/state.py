@@ -104,8 +104,10 @@ class _Loop:
 
 
 def _loader(whole: Timeline, loops: Sequence[_Loop], now: int) -> LoaderState:
-    """The loops over loaders made at one place, as in every epoch; the last one tells what is going on."""
-    last = loops[-1]
+    """The loops over loaders made at one place, as in every epoch; the last one tells what is going on, and the longest
+    one why.
+    """
+    last, longest = loops[-1], max(loops, key=lambda loop: loop.said.wall_s)
     life, iterator = last.life, last.life.iterators[-1]
     got = sum(map(_got, (loop.window for loop in loops)))
     span = min(WINDOW_S, (now - whole.begin) / 1e9)
@@ -121,8 +123,8 @@ def _loader(whole: Timeline, loops: Sequence[_Loop], now: int) -> LoaderState:
         wait_share=sum(loop.said.wait_s for loop in loops) / wall_s if wall_s else None,
         now=_now(iterator, now),
         ready=_ready(iterator) if iterator.workers else None,
-        verdict=last.said.verdict,
-        sentence=last.said.sentence,
+        verdict=longest.said.verdict,
+        sentence=longest.said.sentence,
         workers=tuple(_workers(whole, iterator)),
     )
 
