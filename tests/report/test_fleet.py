@@ -18,6 +18,7 @@ from dlcheck.diagnosis import fleet
 from dlcheck.diagnosis.diagnose import diagnose
 from dlcheck.diagnosis.nodes import find_recordings, nodes_of
 from dlcheck.diagnosis.recording import load, read_host
+from dlcheck.probe import recording as k
 from dlcheck.report.build import build_report
 from dlcheck.report.run_formats import write_report
 from dlcheck.report.run_html import render_html
@@ -181,3 +182,26 @@ def test_a_folder_without_recordings(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 def test_ranks_are_listed_in_short() -> None:
     assert numbers([7, 0, 1, 2, 9, 8]) == "0-2, 7-9" and numbers([4]) == "4" and numbers([]) == ""
+
+
+def test_a_loop_at_the_top_of_a_script_makes_one_loader(tmp_path: Path) -> None:
+    """A loader made anew for every epoch, with no function around it."""
+    (recording,) = write_recordings(tmp_path, Job(ranks=1, workers=1, steps=5))
+    host = read_host(recording)
+    trainer = next(log for log in host.logs if any(log.said("loader")))
+    (line,) = trainer.said("loader")
+    assert line["via"] == []
+    event = trainer.stem
+    words = recording / "events" / f"{event}.jsonl"
+    again = {**line, "number": 2}
+    words.write_text(words.read_text(encoding="utf-8") + json.dumps(again) + "\n", encoding="utf-8")
+    with (recording / "events" / f"{event}.bin").open("r+b") as file:
+        data = bytearray(file.read())
+        last = max(k.RECORD.unpack_from(data, at)[2] for at in range(4096, len(data), 32))
+        free = next(at for at in range(4096, len(data), 32) if not any(data[at : at + 32]))
+        for number, (kind, a) in enumerate(((k.ITERATOR, 2), (k.ITERATOR_READY, 0), (k.ASK, 7))):
+            k.RECORD.pack_into(data, free + 32 * number, kind | 2 << 8, 0, last + 10 + number, a, 0)
+        file.seek(0)
+        file.write(data)
+    (loader,) = load(recording).loaders
+    assert loader.made == 2 and len(loader.iterators) == 2
