@@ -82,7 +82,9 @@ def load_processes_of(host: Host, logs: Sequence[ProcessLog]) -> Timeline:
     begin, end = _span(host, logs)
     loaders = load_loaders(logs, notes)
     pids = {log.pid for log in logs} if len(logs) < len(host.logs) else None
-    loaders = tuple(with_openings(with_helpers(with_starts(loader, host.processes), host.processes)) for loader in loaders)
+    loaders = tuple(
+        with_openings(with_helpers(with_starts(loader, host.processes), host.processes)) for loader in loaders
+    )
     stacks = load_stacks(path, loaders, notes, host.activity, pids)
     incidents = load_incidents(path, logs, loaders, (host.processes, host.machine), end, notes)
     return Timeline(
