@@ -113,6 +113,11 @@ def _of_scalars(call: Call) -> bool:
 def _list_of_arrays(item: ItemCall, expr: Expr) -> bool:
     if isinstance(expr, Comp) and expr.kind == "list":
         return _is_array(item, expr.elements[0])
+    if isinstance(expr, Name):
+        bindings = item.scope.bindings.get(expr.id, ())
+        return bool(bindings) and all(
+            isinstance(b.value, Comp) and _list_of_arrays(item, b.value) for b in bindings
+        )
     return isinstance(expr, Seq) and bool(expr.items) and all(_is_array(item, i) for i in expr.items)
 
 

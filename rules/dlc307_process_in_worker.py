@@ -16,7 +16,7 @@ whether it runs in a worker; loaders that all have 0 workers.
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from dlcheck.facts.model import At
+from dlcheck.facts.model import At, Attr
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.in_workers import WorkerPath, asks_for_workers, worker_calls, worker_paths
 from dlcheck.program.program import Program
@@ -63,7 +63,16 @@ def _started(program: Program) -> Iterator[_Found]:
         if not what and _starts_own_process(program, call.site):
             what = "Process"
         if what:
-            yield call.site.scope, call.call.at, f"`{what}`", way
+            yield call.site.scope, _made_at(program, call.site), f"`{what}`", way
+
+
+def _made_at(program: Program, site: CallSite) -> At:
+    """Where the executor is made that starts processes for its first work."""
+    if isinstance(site.call.func, Attr):
+        for value in program.values(site.call.func.base, site.scope):
+            if isinstance(value, Made) and value.what in _EXECUTORS and value.scope is site.scope:
+                return value.call.at
+    return site.call.at
 
 
 def _starts_own_process(program: Program, site: CallSite) -> bool:
@@ -185,8 +194,8 @@ RULE = Rule(
         from concurrent.futures import ProcessPoolExecutor
 
         def decode(paths):
-            executor = ProcessPoolExecutor(2)
-            return list(executor.map(open, paths))  # <- DLC307
+            executor = ProcessPoolExecutor(2)  # <- DLC307
+            return list(executor.map(open, paths))
         # file: data.py
         from torch.utils.data import DataLoader, Dataset
         from decode import decode

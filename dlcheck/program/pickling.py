@@ -49,6 +49,14 @@ _REFUSE = {
     )
     for name in listed.split()
 }
+_THREADS = frozenset({"threading.Thread", "threading.Timer"})
+_OF_THREADS = _THREADS | {
+    "queue.Queue",
+    "queue.LifoQueue",
+    "queue.PriorityQueue",
+    "queue.SimpleQueue",
+    "threading.Event",
+}
 _EXECUTORS = ("concurrent.futures.ThreadPoolExecutor", "concurrent.futures.ProcessPoolExecutor")
 # Objects of other packages that keep the functions they are made from, beside classes (which do, as transforms).
 _KEEP = ("collections.defaultdict", "builtins.map", "builtins.filter")
@@ -197,8 +205,20 @@ class _Search:
                 yield from self.of_expression(expr, scope, depth + 1)
 
     def _is_put_to_work(self, store: Store, init: Scope) -> bool:
-        """An executor that has threads before the workers start, which is a fault of its own (DLC308)."""
+        """An executor that has threads before the workers start, or a thread and the queue that it fills: a fault of its own
+        (DLC308).
+        """
         made = self.evaluator.values(store.value, init)
+        if any(isinstance(v, Made) and v.what in _OF_THREADS for v in made):
+            return any(
+                isinstance(s.call.func, Attr)
+                and s.call.func.attr == "start"
+                and any(
+                    isinstance(v, Made) and v.what in _THREADS
+                    for v in self.evaluator.values(s.call.func.base, init)
+                )
+                for s in init.calls
+            )
         return any(isinstance(v, Made) and v.what in _EXECUTORS for v in made) and any(
             isinstance(s.call.func, Attr)
             and s.call.func.attr in ("submit", "map")
