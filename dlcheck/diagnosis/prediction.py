@@ -67,10 +67,12 @@ def build_model(
     cores: Cores,
     runqueue_slowdown: float | None,
     wall_ns: int,
+    yields: bool = False,
 ) -> Model | None:
     """The simulation's view of a measured loop; None where there is too little to replay.
 
-    ``runqueue_slowdown``: (CPU + waiting for a core) over CPU of the workers' threads.
+    ``runqueue_slowdown``: (CPU + waiting for a core) over CPU of the workers' threads. ``yields``: the run has a low
+    priority, so that other programs may keep what they use, however many workers there are.
     """
     batches = sum(len(epoch.works) for epoch in epochs)
     if batches < 4 or not wall_ns:
@@ -80,16 +82,25 @@ def build_model(
     epochs = _held_up(epochs)
     ground = _ground(loader, epochs, cores, slowdown, wall_ns)
     replayed = _sample(_with_transfer(_uncontended(epochs, ground, slowdown), loader, setup))
-    ground = _fit_others(replayed, setup, ground, runqueue_slowdown)
     share = sum(len(epoch.works) for epoch in replayed) / batches
+    shared = _fit_others(replayed, setup, ground, runqueue_slowdown)
+    ground = replace(ground, others=0.0, taken=cores.others) if yields and cores.others else shared
     present = simulate(replayed, setup, ground).wall
+    if ground.taken and abs(present / (wall_ns * share) - 1.0) > WORST_FIT:
+        ground, present = shared, simulate(replayed, setup, shared).wall
     fit = present / (wall_ns * share)
     others = cores.others or 0.0
     spread = max(cores.others_deviation, 0.25 * max(ground.others, others))
-    calm = replace(ground, others=max(0.0, ground.others - spread))
-    busy = replace(ground, others=ground.others + spread)
+    calm, busy = (_shifted(ground, by) for by in (-spread, spread))
     now = (present, *(simulate(replayed, setup, each).wall for each in (calm, busy)))
     return Model(replayed, setup, ground, (calm, busy), fit, _refusal(replayed, fit), now)
+
+
+def _shifted(ground: Ground, by: float) -> Ground:
+    """The same with other programs that use so many more cores."""
+    if ground.taken:
+        return replace(ground, taken=max(0.0, ground.taken + by))
+    return replace(ground, others=max(0.0, ground.others + by))
 
 
 def predict(model: Model, change: Mapping[str, Any], setup: Setup) -> Prediction | None:
@@ -113,7 +124,9 @@ def calm_loading_share(model: Model) -> float:
     that take as long as they do, and with batches that take no time. Starts and hand-overs are left out.
     """
     setup = replace(model.setup, persistent=True)
-    ground = replace(model.ground, others=0.0, start=0.0, ready=0.0, opening=0.0, reset=0.0, shutdown=0.0)
+    ground = replace(
+        model.ground, others=0.0, taken=0.0, start=0.0, ready=0.0, opening=0.0, reset=0.0, shutdown=0.0
+    )
     epochs = tuple(
         replace(
             epoch, works=tuple(replace(work, feed=0, receive=0, held_up=0, draw=0) for work in epoch.works)

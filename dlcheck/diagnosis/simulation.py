@@ -22,6 +22,9 @@ from dlcheck.diagnosis.loops import LoopEpoch, Work
 _NEVER = float("inf")
 
 
+_LEAST_CORES = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The settings of a loader that the simulation knows, and what is to be made faster by which factor."""
@@ -41,7 +44,8 @@ class Ground:
     """What stays the same when settings change.
 
     ``cores``: what the run may use; ``host_cores``: what there is; ``others``: cores that other programs
-    want. ``step_cores``: cores that the loop's step uses. ``threads``: cores that a worker uses while it is
+    want, and share with us; ``taken``: cores that programs of a higher priority use, whatever we want.
+    ``step_cores``: cores that the loop's step uses. ``threads``: cores that a worker uses while it is
     on the CPU. ``start``: of one worker, paid one after the other by the loop; ``ready``: until a started
     worker begins to fetch, for which it needs a core for the share ``ready_share``; ``opening``: what it then
     does once, as does a loop without workers; ``reset``: per epoch; ``shutdown``: of one
@@ -51,6 +55,7 @@ class Ground:
     cores: float
     host_cores: float
     others: float = 0.0
+    taken: float = 0.0
     step_cores: float = 1.0
     threads: float = 1.0
     start: float = 0.0
@@ -90,7 +95,8 @@ def simulate(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground) -> Outco
 
 
 def _slowdown(own: float, ground: Ground) -> float:
-    return max(1.0, own / ground.cores, (own + ground.others) / ground.host_cores)
+    left = max(_LEAST_CORES, ground.host_cores - ground.taken)
+    return max(1.0, own / ground.cores, own / left, (own + ground.others) / ground.host_cores)
 
 
 def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, float]:

@@ -23,6 +23,7 @@ def describe_environment() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "affinity": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "cpu_quota": cpu_quota(),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None,
         "memory_total_bytes": _memory_total(),
         "memory_limit_bytes": _memory_limit(),
         "shm_total_bytes": _shm_total(),

@@ -16,7 +16,7 @@ PID-T is the process id and the CLOCK_MONOTONIC nanosecond at which the file was
 that the system hands out twice does not mix two processes. Every time is CLOCK_MONOTONIC in nanoseconds.
 
 **Manifest.** ``environment`` holds host, platform, python, start_method (the default), cpu_count, affinity
-(cores that may be used), cpu_quota (cores that the control group allows; None: all), memory_total_bytes,
+(cores that may be used), cpu_quota (cores that the control group allows; None: all), nice (the priority), memory_total_bytes,
 memory_limit_bytes (of the control group), shm_total_bytes. The reader adds what the first training process
 says of itself: python, torch, executable, main, directory. ``overhead`` is what the launcher and its samplers
 cost, in seconds of CPU.
