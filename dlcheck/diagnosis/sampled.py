@@ -49,6 +49,8 @@ def diagnose_sampled(
     timeline: Timeline, findings: Sequence[Finding], project: Project
 ) -> tuple[LoaderDiagnosis, ...]:
     """What is to be said of each training process that was attached to."""
+    if not timeline.environment.get("attached"):
+        return ()
     by_pid: dict[int, list[StackSample]] = {}
     for sample in timeline.stacks:
         by_pid.setdefault(sample.pid, []).append(sample)
@@ -56,7 +58,7 @@ def diagnose_sampled(
     for process in timeline.processes:
         usage.setdefault(process.pid, []).append(process)
     found = []
-    for entry in timeline.environment.get("attached") or ():
+    for entry in timeline.environment["attached"]:
         job = _job(entry, by_pid)
         found.append(_diagnose(timeline, job, entry, usage, findings, project))
     return tuple(found)
