@@ -89,3 +89,13 @@ def test_a_batch_is_held_up_by_its_worker_only_while_that_computes(service: floa
     epoch = replace(epoch, works=tuple(replace(work, held_up=25 * MS) for work in epoch.works))
     # Where the workers are the limit they go on meanwhile; where the step is, they have nothing to do.
     assert wall_ms([epoch], Setup(1)) == pytest.approx(200 * expected, rel=0.05)
+
+
+def test_more_workers_of_low_priority_take_nothing_from_others() -> None:
+    epochs = [loop(200, 0, cpu=10)]
+    left = Ground(cores=2, host_cores=2, taken=1.5, step_cores=0.0)
+    # Half a core is left, for one worker as for four; between equals four of them would get most of two cores.
+    assert wall_ms(epochs, Setup(1), left) == pytest.approx(wall_ms(epochs, Setup(4), left), rel=0.05)
+    assert wall_ms(epochs, Setup(4), left) == pytest.approx(200 * 10 / 0.5, rel=0.05)
+    equals = replace(left, taken=0.0, others=1.5)
+    assert wall_ms(epochs, Setup(4), equals) < 0.7 * wall_ms(epochs, Setup(1), equals)
