@@ -198,12 +198,12 @@ def _lines(stacks: StageStacks, project: Project) -> list[HotLine]:
 
 
 def _below_loader(frames: tuple[Site, ...]) -> tuple[Site, ...]:
-    """The frames of loading alone: in the process that trains, the loop that asked is no culprit."""
+    """The frames of loading alone: in the process that trains, the loop that asked is no culprit, nor is it in a worker
+    that was forked from it, whose stack begins with the loop's.
+    """
     for position in range(len(frames) - 1, -1, -1):
-        if (
-            frames[position].function.rpartition(".")[2] == "__next__"
-            and "DataLoader" in frames[position].function
-        ):
+        name = frames[position].function.rpartition(".")[2]
+        if name == "_worker_loop" or (name == "__next__" and "DataLoader" in frames[position].function):
             return frames[position + 1 :]
     return frames
 
