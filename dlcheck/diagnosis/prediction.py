@@ -91,7 +91,9 @@ def build_model(
     fit = present / (wall_ns * share)
     others = cores.others or 0.0
     spread = max(cores.others_deviation, 0.25 * max(ground.others, others))
-    calm, busy = (_shifted(ground, by) for by in (-spread, spread))
+    # Some of the others may have as low a priority.
+    calm = shared if ground.taken else _shifted(ground, -spread)
+    busy = _shifted(ground, spread)
     now = (present, *(simulate(replayed, setup, each).wall for each in (calm, busy)))
     return Model(replayed, setup, ground, (calm, busy), fit, _refusal(replayed, fit), now)
 
