@@ -21,7 +21,7 @@ _DEVICE = frozenset(("DLC201", "DLC202"))
 _SETUP_PATH = frozenset(("DLC101", "DLC109", "DLC302", "DLC304"))
 
 _IN_STAGE = ("fetch-cpu", "fetch-io")
-_LIKE_FETCH = (("unknown", "fetch"), ("transfer", WORKER_BUSY["fetch"]))
+_LIKE_FETCH = (("unknown", "fetch"), ("startup", "first batch"), ("transfer", WORKER_BUSY["fetch"]))
 _LIKE_COLLATE = (("transfer", WORKER_BUSY["collate"]),)
 
 
