@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,8 @@ class Counters:
         self._due = 0.0
         self.samples = 0
 
-    def tick(self, pids: Iterable[int]) -> None:
-        """Sample the processes ``pids``, if it is time to."""
+    def tick(self, pids: Iterable[int], workers: Container[int] = ()) -> None:
+        """Sample the processes ``pids``, if it is time to. The memory of ``workers`` is read before that of the others."""
         begun = time.monotonic()
         if begun < self._due or self._written > _MOST_BYTES:
             return
@@ -51,7 +51,7 @@ class Counters:
         for pid in current - self._seen.keys():
             self._seen[pid], self._memory_due[pid] = begun, begun + _MEMORY_AGES_S[0]
         cpu = time.thread_time()
-        memory_pid = self._memory_turn(begun)
+        memory_pid = self._memory_turn(begun, workers)
         for pid in current - {memory_pid}:
             self._write(self._processes, sample_process(pid, with_memory=False))
         self._write(self._machine, sample_machine(*self._groups))
@@ -67,14 +67,16 @@ class Counters:
         self._processes.close()
         self._machine.close()
 
-    def _memory_turn(self, now: float) -> int | None:
-        """The process whose memory is to be read closely now: the one that has been due for longest."""
+    def _memory_turn(self, now: float, workers: Container[int]) -> int | None:
+        """The process whose memory is to be read closely now: of those that are due, a worker, and the one that has been due
+        for longest.
+        """
         if self._memory_spent_s > _MEMORY_START_S + _MEMORY_BUDGET * (now - self._begun):
             return None
-        due = [(at, pid) for pid, at in self._memory_due.items() if at <= now]
+        due = [(pid not in workers, at, pid) for pid, at in self._memory_due.items() if at <= now]
         if not due:
             return None
-        pid = min(due)[1]
+        pid = min(due)[2]
         age = now - self._seen[pid]
         following = next((wanted - age for wanted in _MEMORY_AGES_S if wanted > age), _MEMORY_PERIOD_S)
         self._memory_due[pid] = now + following

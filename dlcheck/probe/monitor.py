@@ -88,8 +88,8 @@ class Monitor:
         trainers = [trainer for trainer in roster.trainers.values() if trainer.is_running()]
         pids = {self._root, *(trainer.pid for trainer in trainers)}
         alive = {trainer.pid for trainer in trainers}
-        pids.update(worker.pid for worker in roster.workers if worker.trainer in alive)
-        counters.tick(pids)
+        workers = {worker.pid for worker in roster.workers if worker.trainer in alive}
+        counters.tick(pids | workers, workers)
         if stacks is not None:
             stacks.tick(trainers)
         if hangs is not None:
