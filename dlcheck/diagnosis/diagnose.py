@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from dlcheck.diagnosis.advice import advise, predictions
 from dlcheck.diagnosis.attribution import Part, by_cause
+from dlcheck.diagnosis.by_process import ByProcess, by_process
 from dlcheck.diagnosis.evidence import Evidence, gather_all
 from dlcheck.diagnosis.faults import FATAL
 from dlcheck.diagnosis.hotlines import Project
@@ -17,7 +18,7 @@ from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
 from dlcheck.diagnosis.pieces import Piece, join
 from dlcheck.diagnosis.ranks import passes
 from dlcheck.diagnosis.sampled import diagnose_sampled
-from dlcheck.diagnosis.timeline import Batch, ProcessSample, Timeline
+from dlcheck.diagnosis.timeline import Batch, Timeline
 from dlcheck.diagnosis.verdicts import judge
 from dlcheck.lint.finding import Finding
 
@@ -36,9 +37,7 @@ def examine(timeline: Timeline, findings: Sequence[Finding], usage: Usage | None
     """The same of some processes of a run. ``usage``: the cores of all of it."""
     project = Project(timeline.environment)
     evidences = gather_all(replace(timeline, incidents=grouped(timeline.incidents)), usage)
-    samples: dict[int, list[ProcessSample]] = {}
-    for sample in timeline.processes:
-        samples.setdefault(sample.pid, []).append(sample)
+    samples = by_process(timeline.processes)
     loaders = [_diagnose(evidence, findings, project, samples) for evidence in evidences]
     loaders += diagnose_sampled(timeline, findings, project)
     return Piece(
@@ -61,7 +60,7 @@ def _diagnose(
     evidence: Evidence,
     findings: Sequence[Finding],
     project: Project,
-    samples: dict[int, list[ProcessSample]],
+    samples: ByProcess,
 ) -> LoaderDiagnosis:
     loader = evidence.loader
     own = [finding for finding in findings if is_at(finding, loader, project)]
@@ -128,7 +127,7 @@ def _seconds(values: dict[str, int]) -> dict[str, float]:
     return {name: ns / 1e9 for name, ns in values.items()}
 
 
-def _workers(evidence: Evidence, samples: dict[int, list[ProcessSample]]) -> tuple[WorkerUse, ...]:
+def _workers(evidence: Evidence, samples: ByProcess) -> tuple[WorkerUse, ...]:
     pids: dict[int, list[int]] = {}
     made: dict[int, list[Batch]] = {}
     for iterator in evidence.loader.iterators:
@@ -154,7 +153,7 @@ def _worker(
     made: Sequence[Batch],
     waited: int,
     wall: int,
-    samples: dict[int, list[ProcessSample]],
+    samples: ByProcess,
 ) -> WorkerUse:
     costs = [cost for b in made for cost in (b.fetch, b.collate) if cost is not None]
     cpu = [cost.cpu_ns for cost in costs]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from dlcheck.diagnosis.by_process import by_process
 from dlcheck.diagnosis.timeline import Batch, Cost, Epoch, Helpers, IteratorLife, LoaderLife, ProcessSample
 
 # Below this part of the time for which workers are busy, other threads are those of the loader itself (feeder,
@@ -32,9 +33,7 @@ def with_helpers(loader: LoaderLife, samples: Sequence[ProcessSample]) -> Loader
 
 
 def _helpers(loader: LoaderLife, samples: Sequence[ProcessSample]) -> Helpers | None:
-    by_pid: dict[int, list[ProcessSample]] = {}
-    for sample in samples:
-        by_pid.setdefault(sample.pid, []).append(sample)
+    by_pid = by_process(samples)
     busy = own = blocked = all_cpu = all_queued = queued = feeding = 0.0
     threads = 0
     for pid, batches in _made(loader):

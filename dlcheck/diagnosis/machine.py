@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pstdev
 
 from dlcheck.diagnosis.attribution import Interval
+from dlcheck.diagnosis.by_process import by_process
 from dlcheck.diagnosis.timeline import LoaderLife, MachineSample, ProcessSample, Timeline
 
 
@@ -37,15 +38,12 @@ class Usage:
 
     def __init__(
         self,
-        processes: Iterable[ProcessSample],
+        processes: Sequence[ProcessSample],
         machine: Sequence[MachineSample],
         overhead: Mapping[str, float],
         born: Mapping[int, int],
     ) -> None:
-        by_pid: dict[int, list[ProcessSample]] = {}
-        for sample in processes:
-            by_pid.setdefault(sample.pid, []).append(sample)
-        self.meters = {pid: _meter(samples, born.get(pid)) for pid, samples in by_pid.items()}
+        self.meters = {pid: _meter(samples, born.get(pid)) for pid, samples in by_process(processes).items()}
         self.others = list(_rates_of_others(machine, overhead, list(self.meters.values())))
 
     @classmethod

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
+from dlcheck.diagnosis.by_process import by_process
 from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, WorkerLife
 
 
@@ -15,9 +16,7 @@ def with_starts(loader: LoaderLife, samples: Sequence[ProcessSample]) -> LoaderL
     """The loader with ``start_cpu_ns`` of its workers, where their counters were read before and after they were
     ready.
     """
-    by_pid: dict[int, list[ProcessSample]] = {}
-    for sample in samples:
-        by_pid.setdefault(sample.pid, []).append(sample)
+    by_pid = by_process(samples)
     iterators = tuple(
         replace(
             iterator, workers=tuple(_clocked(life, by_pid.get(life.pid, ())) for life in iterator.workers)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlcheck.diagnosis.by_process import by_process
 from dlcheck.diagnosis.diagnose import diagnose
 from dlcheck.diagnosis.model import LoaderDiagnosis
 from dlcheck.diagnosis.recording import load
@@ -15,7 +16,6 @@ from dlcheck.diagnosis.timeline import (
     IteratorLife,
     LoaderLife,
     MachineSample,
-    ProcessSample,
     Site,
     Timeline,
 )
@@ -159,9 +159,7 @@ def _ready(iterator: IteratorLife) -> int:
 
 
 def _workers(whole: Timeline, iterator: IteratorLife) -> list[WorkerState]:
-    samples: dict[int, list[ProcessSample]] = {}
-    for sample in whole.processes:
-        samples.setdefault(sample.pid, []).append(sample)
+    samples = by_process(whole.processes)
     states = []
     for life in iterator.workers:
         own = samples.get(life.pid, [])[-3:]

@@ -14,7 +14,8 @@ from itertools import count, pairwise
 from typing import Any, TextIO
 
 from dlcheck.diagnosis.attribution import Wait, attribute
-from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, ProcessSample, Timeline
+from dlcheck.diagnosis.by_process import by_process
+from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, Timeline
 from dlcheck.diagnosis.turns import Turn, turns
 from dlcheck.report import words
 from dlcheck.report.chart_rows import queue_depth
@@ -187,10 +188,7 @@ def _clocks(cost: Cost | None) -> dict[str, float]:
 
 
 def _counters(trace: _Trace) -> Iterator[Event]:
-    lives: dict[int, list[ProcessSample]] = {}
-    for sample in trace.timeline.processes:
-        lives.setdefault(sample.pid, []).append(sample)
-    for pid, samples in lives.items():
+    for pid, samples in by_process(trace.timeline.processes).items():
         for one in samples:
             yield _counter(trace, "RSS", pid, one.t, {"bytes": one.rss})
             private = one.private_dirty if one.private_dirty is not None else one.uss
