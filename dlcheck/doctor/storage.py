@@ -1,11 +1,12 @@
 """The storage that samples come from: which file system, how large the files are, how fast they are read.
 
-Whether a page is in the page cache is asked with ``preadv2(RWF_NOWAIT)``, which reads nothing from storage. A file
-that was not in the cache is read and then dropped from it again, so that the doctor leaves the cache as it found it.
+Whether a page is in the page cache is asked with ``mincore``, which reads nothing from storage. A file that was not in the cache is read and then dropped from it again, so that the doctor leaves the cache as it found it.
 """
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
 import time
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from dlcheck.doctor.model import Remark
 _WALK_S, _MOST_WALKED = 0.25, 20_000
 _READ_S, _MOST_FILES, _MOST_READ = 0.4, 64, 64_000_000
 _PIECE = 1 << 20
-_PAGE = 4096
 _NETWORK = frozenset(
     "nfs nfs4 cifs smb3 smbfs 9p ceph lustre gpfs beegfs afs glusterfs fuse.sshfs fuse.s3fs fuse.gcsfuse "
     "fuse.goofys fuse.rclone fuse.glusterfs fuse.juicefs fuse.mountpoint-s3 virtiofs".split()
@@ -116,21 +116,33 @@ def read_some(files: Files) -> Reading:
 
 
 def _look(path: Path) -> tuple[int, int] | None:
-    """How many of a few pages of a file's beginning are in the page cache, and of how many; None: the system does not say."""
-    if not hasattr(os, "RWF_NOWAIT"):
+    """How many pages of a file's beginning are in the page cache, and of how many; None: the system does not say.
+
+    Asked by mincore(2), which brings nothing in; a read with RWF_NOWAIT starts to read ahead. The kernel tells it only to
+    those who own a file or may write to it.
+    """
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        map_file, pages_in_core = libc.mmap, libc.mincore
+    except (OSError, AttributeError, TypeError):
         return None
     with path.open("rb", buffering=0) as file:
-        size = min(os.fstat(file.fileno()).st_size, _PIECE)
-        offsets = sorted({0, size // 2 // _PAGE * _PAGE, (size - 1) // _PAGE * _PAGE})
-        hits = 0
-        for offset in offsets:
-            try:
-                hits += os.preadv(file.fileno(), [bytearray(1)], offset, os.RWF_NOWAIT) > 0
-            except BlockingIOError:
-                pass
-            except OSError:
-                return None
-    return hits, len(offsets)
+        status = os.fstat(file.fileno())
+        if not (status.st_uid == os.geteuid() or os.access(path, os.W_OK)):
+            return None
+        size = min(status.st_size, _PIECE)
+        if not size:
+            return 0, 0
+        map_file.restype = ctypes.c_void_p
+        map_file.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+        address = map_file(None, size, mmap.PROT_READ, mmap.MAP_SHARED, file.fileno(), 0)
+    if address in (None, ctypes.c_void_p(-1).value):
+        return None
+    count = -(-size // mmap.PAGESIZE)
+    vector = (ctypes.c_ubyte * count)()
+    failed = pages_in_core(ctypes.c_void_p(address), ctypes.c_size_t(size), vector)
+    libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(size))
+    return None if failed else (sum(page & 1 for page in vector), count)
 
 
 def _read(path: Path, drop: bool) -> tuple[float, int]:
