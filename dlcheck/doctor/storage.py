@@ -1,6 +1,7 @@
 """The storage that samples come from: which file system, how large the files are, how fast they are read.
 
-Whether a page is in the page cache is asked with ``mincore``, which reads nothing from storage. A file that was not in the cache is read and then dropped from it again, so that the doctor leaves the cache as it found it.
+Whether a page is in the page cache is asked with ``mincore``, which reads nothing from storage. A file that was not in
+the cache is read and then dropped from it again, so that the doctor leaves the cache as it found it.
 """
 
 from __future__ import annotations
