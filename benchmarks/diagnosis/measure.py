@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,8 @@ class Result:
 
     ``right``: the verdict on the loader that is judged; ``others_right``, ``also_right``: those on other loaders,
     and those beside the leading one; ``harmless``: no advice changes what must not be changed.
-    ``predicted``: what dlcheck expects of the cure; ``measured``: the speed-up of it, median of ``pairs``.
+    ``predicted``: what dlcheck expects of the cure; ``measured``: the speed-up of it, median of ``pairs``. ``others``:
+    cores that other programs used during each run, the one under dlcheck first.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Result:
     predicted: tuple[float, float, float] | None = None
     measured: float | None = None
     pairs: tuple[float, ...] = ()
+    others: tuple[float, ...] = ()
 
     @property
     def off(self) -> float | None:
@@ -61,17 +65,31 @@ def measure(pipeline: Pipeline, folder: Path, pairs: int) -> Result:
     faulty, cured = folder / "faulty.py", folder / "cured.py"
     faulty.write_text(pipeline.source(), encoding="utf-8")
     cured.write_text(pipeline.source(cured=True), encoding="utf-8")
-    code, report = diagnosed(pipeline, faulty, folder / "rec")
-    result, predicted = judged(pipeline, code, report), None
-    if pipeline.cure or pipeline.cure_times:
-        predicted = _prediction(pipeline, report)
+    others: list[float] = []
+    with _watched(others):
+        code, report = diagnosed(pipeline, faulty, folder / "rec")
+    result = judged(pipeline, code, report)
     if not pairs or not pipeline.is_cured:
-        return Result(**(asdict(result) | {"predicted": predicted}))
+        return replace(result, others=tuple(others))
     # One pair shows that there was a fault; how large it was takes more.
-    count = pairs if pipeline.cure or pipeline.cure_times else 1
-    ratios = tuple(loop_s(pipeline, faulty) / loop_s(pipeline, cured) for _ in range(count))
-    found = {"predicted": predicted, "measured": statistics.median(ratios), "pairs": ratios}
-    return Result(**(asdict(result) | found))
+    ratios = []
+    for _ in range(pairs if pipeline.cure or pipeline.cure_times else 1):
+        with _watched(others):
+            slow = loop_s(pipeline, faulty)
+        with _watched(others):
+            ratios.append(slow / loop_s(pipeline, cured))
+    return replace(result, measured=statistics.median(ratios), pairs=tuple(ratios), others=tuple(others))
+
+
+def again(pipeline: Pipeline, folder: Path, kept: Result) -> Result:
+    """What dlcheck says now of a recording that was kept, beside what was measured then."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dlcheck", "report", str(folder / "rec"), "--format", "json"],
+        cwd=folder, capture_output=True, text=True, timeout=_LIMIT_S, check=True,
+    )  # fmt: skip
+    report: dict[str, Any] = json.loads(done.stdout)
+    result = judged(pipeline, report["exit_code"], report)
+    return replace(result, measured=kept.measured, pairs=kept.pairs, others=kept.others)
 
 
 def diagnosed(pipeline: Pipeline, script: Path, recording: Path, *options: str) -> tuple[int, dict[str, Any]]:
@@ -95,6 +113,7 @@ def judged(pipeline: Pipeline, code: int, report: dict[str, Any]) -> Result:
     loader = of_dataset(report, pipeline.judged)
     first = loader["culprits"][0] if loader["culprits"] else {"function": ""}
     verdicts = {name: of_dataset(report, name)["verdict"] for name in pipeline.others}
+    predictable = pipeline.cure or pipeline.cure_times
     changed = {name for advice in loader["advice"] for name in advice["change"]}
     return Result(
         name=pipeline.name,
@@ -117,6 +136,7 @@ def judged(pipeline: Pipeline, code: int, report: dict[str, Any]) -> Result:
         advice=[[advice["text"], advice["change"]] for advice in loader["advice"]],
         notes=report["notes"],
         exit_right=pipeline.exit_code in (None, code),
+        predicted=_prediction(pipeline, report) if predictable else None,
     )
 
 
@@ -139,6 +159,29 @@ def loop_s(pipeline: Pipeline, script: Path) -> float:
         cwd=script.parent, capture_output=True, text=True, timeout=_LIMIT_S, check=True,
     )  # fmt: skip
     return max(float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("loop_s"))
+
+
+@contextlib.contextmanager
+def _watched(others: list[float]) -> Iterator[None]:
+    """Adds the cores that other programs use meanwhile."""
+    begun, busy, own = time.monotonic(), _busy_s(), _own_s()
+    yield
+    used = _busy_s() - busy - (_own_s() - own)
+    others.append(round(max(0.0, used / (time.monotonic() - begun)), 2))
+
+
+def _busy_s() -> float:
+    """Seconds for which the cores of the machine were not idle; 0 where no /proc tells."""
+    with contextlib.suppress(OSError):
+        words = Path("/proc/stat").read_text(encoding="ascii").split(maxsplit=9)[1:9]
+        idle, waiting = int(words[3]), int(words[4])
+        return (sum(map(int, words)) - idle - waiting) / os.sysconf("SC_CLK_TCK")
+    return 0.0
+
+
+def _own_s() -> float:
+    """CPU seconds of this process and of the children that have ended."""
+    return sum(os.times()[:4])
 
 
 def _prediction(pipeline: Pipeline, report: dict[str, Any]) -> tuple[float, float, float] | None:

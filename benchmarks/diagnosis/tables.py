@@ -13,7 +13,7 @@ _WORDS = {True: "right", False: "WRONG", None: "-"}
 
 def load(path: Path) -> list[Result]:
     """Results that were kept in a file."""
-    lists = ("expected", "also", "predicted", "pairs")
+    lists = ("expected", "also", "predicted", "pairs", "others")
     values = json.loads(path.read_text(encoding="utf-8"))
     return [
         Result(**{k: tuple(v) if k in lists and v is not None else v for k, v in value.items()})
@@ -34,6 +34,8 @@ def line(result: Result) -> str:
         text += f" measured {result.measured:.2f}"
     if result.off is not None:
         text += f" {result.off:+.0%}"
+    if result.others:
+        text += f"  [others {' '.join(f'{cores:.1f}' for cores in result.others)}]"
     return text + (f"  WRONG: {', '.join(flaws)}" if flaws else "")
 
 
