@@ -110,7 +110,7 @@ def _limits_threads(program: Program) -> bool:
     return any(
         isinstance(part, Const) and part.value in _VARIABLES
         for module in program.modules
-        for scope in module.scope.descend()
+        for scope in module.scopes
         for part in (
             *(store.index for store in scope.stores if store.index is not None),
             *(arg for site in scope.calls for arg in site.call.args),

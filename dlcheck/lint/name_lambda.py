@@ -49,6 +49,6 @@ def _is_global(name: str, scope: Scope, function: Scope) -> bool:
 def _names(module: Module) -> set[str]:
     """Every name that the module uses or binds anywhere."""
     out: set[str] = set()
-    for scope in module.scope.descend():
+    for scope in module.scopes:
         out |= {name.id for name, _ in scope.names} | set(scope.bindings)
     return out

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # The calls of one name, by what they call: with their number in the order of reading.
 _Table = dict[int, list[tuple[int, CallSite, Ref]]]
 _Callers = list[tuple[CallSite, int]]
+_HANDING_OVER = frozenset({"submit", "apply_async", "start_new_thread", "spawn"})
 
 
 class Callers:
@@ -83,7 +84,7 @@ class Callers:
         for module in self._project.loaded if len(self._searched) != self._project.count else ():
             if module.path not in self._searched:
                 self._searched.add(module.path)
-                for scope in module.scope.descend():
+                for scope in module.scopes:
                     if scope.kind == "class" and scope.node.bases:
                         for value in self._evaluator.lineage(scope)[1:]:
                             if isinstance(value, Ref):
@@ -95,7 +96,7 @@ class Callers:
 
         They may call what callers were asked for, derive from what subclasses were asked for, or define options.
         """
-        scopes = [scope for module in modules for scope in module.scope.descend()]
+        scopes = [scope for module in modules for scope in module.scopes]
         return not any(self._derives(scope) or any(map(self._calls, scope.calls)) for scope in scopes)
 
     def _index(self) -> None:
@@ -109,7 +110,7 @@ class Callers:
                 key = dotted(store.base).partition(".")[2]
                 if store.attr is not None and key:
                     self._settings.setdefault(f"{key}.{store.attr}", []).append((store.value, module.scope))
-            for scope in module.scope.descend():
+            for scope in module.scopes:
                 for site in scope.calls:
                     name = last_name(site.call.func)
                     if name:
@@ -186,11 +187,13 @@ def handed_over(site: CallSite) -> Call | None:
     ``executor.submit(f, a, b)``, for ``mp.spawn(f, args=(a, b))`` (whose first argument is the number of the process).
     """
     call = site.call
+    name = last_name(call.func)
+    if name not in _HANDING_OVER and not any(key == "target" for key, _ in call.keywords):
+        return None
     given = dict(call.keywords)
     target = given.get("target")
     if target is not None:
         return Call(target, _items(given.get("args")), _entries(given.get("kwargs")), call.at)
-    name = last_name(call.func)
     if name == "submit" and call.args:
         return Call(call.args[0], call.args[1:], call.keywords, call.at)
     if name in ("apply_async", "start_new_thread") and call.args:

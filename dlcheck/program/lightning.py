@@ -25,7 +25,7 @@ def trained_on_gpu(program: Program, loader: Loader) -> tuple[Scope, At] | None:
         return None
     own = loader.scope.module
     for module in sorted(program.modules, key=lambda module: _distance(module.path, own.path)):
-        scopes = list(module.scope.descend())
+        scopes = module.scopes
         trainers = [site for scope in scopes for site in scope.calls if _makes_trainer(site)]
         if module is not own and not trainers:
             continue

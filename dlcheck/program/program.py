@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Literal
 
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted
@@ -107,13 +107,13 @@ class Program:
         found: dict[Module, list[Loader]] = {}
         while new := [module for module in self.project.loaded if module not in found]:
             for module in new:
-                found[module] = find_loaders(self.evaluator, module.scope.descend())
+                found[module] = find_loaders(self.evaluator, module.scopes)
             read = [module for module in self.project.loaded if module in found]
             self.loaders = tuple(loader for module in read for loader in found[module])
             self.consumption = Consumption(self.evaluator, self.loaders)
             # Files read before may hold what the new loaders give.
             for module in read if any(found[module] for module in new) else new:
-                for scope in module.scope.descend():
+                for scope in module.scopes:
                     self._follow_loaders(scope)
         return [module for module in self.project.loaded if module not in known]
 
@@ -125,7 +125,7 @@ class Program:
 
     def scopes(self) -> list[Scope]:
         """Every scope of the files read so far, in order of path and place."""
-        return [scope for module in self.project.loaded for scope in module.scope.descend()]
+        return [scope for module in self.project.loaded for scope in module.scopes]
 
     @property
     def modules(self) -> list[Module]:
@@ -336,10 +336,7 @@ def _looks_like_data(expr: Expr) -> bool:
     """A name that may hold a loader: by its words, so that not every argument of every call is followed."""
     match expr:
         case Name(text, _) | Attr(_, text, _):
-            text = text.lower()
-            return any(
-                word in text for word in ("load", "data", "dl", "iter", "batch", "train", "val", "test")
-            )
+            return _names_data(text)
         case Sub(base, _, _):
             return _looks_like_data(base)
         case Seq(_, items, _):
@@ -347,6 +344,12 @@ def _looks_like_data(expr: Expr) -> bool:
         case Call(_, args, _, _):
             return any(_looks_like_data(a) for a in args)
     return False
+
+
+@cache
+def _names_data(name: str) -> bool:
+    name = name.lower()
+    return any(word in name for word in ("load", "data", "dl", "iter", "batch", "train", "val", "test"))
 
 
 def place_lines(scope: Scope, at: At) -> tuple[int, int]:

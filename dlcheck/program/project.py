@@ -25,6 +25,11 @@ class Module:
     def scope(self) -> Scope:
         return build(self, self.facts.body)
 
+    @cached_property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Every scope of the file, the outer before the inner."""
+        return tuple(self.scope.descend())
+
     @property
     def is_package(self) -> bool:
         return self.path.endswith("__init__.py")

@@ -53,7 +53,7 @@ def _thread_classes(program: Program) -> set[str]:
     return {
         scope.name
         for module in program.modules
-        for scope in module.scope.descend()
+        for scope in module.scopes
         if scope.kind == "class" and scope.node.bases and program.evaluator.is_a(scope, _THREADS)
     }
 

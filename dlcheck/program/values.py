@@ -77,7 +77,7 @@ class Made:
         return isinstance(other, Made) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return id(self.call)
 
     def _key(self) -> tuple[object, ...]:
         what = self.what if isinstance(self.what, str) else id(self.what)
@@ -167,11 +167,10 @@ UNKNOWN = Unknown()
 
 def join(*groups: Values) -> Values:
     """All values of several possibilities, each once, in order."""
-    out: dict[Value, None] = {}
-    for group in groups:
-        for value in group:
-            out[value] = None
-    return tuple(out)
+    given = [group for group in groups if group]
+    if len(given) == 1 and len(given[0]) == 1:
+        return given[0]
+    return tuple(dict.fromkeys(value for group in given for value in group))
 
 
 def constants(values: Values) -> list[str | int | float | bool | None]:
