@@ -8,7 +8,7 @@ a loader, and a check of the given tree; each without a cache ("cold") and with 
 of the tree that is changed before each run and then checked alone, as a hook does. `--copies` checks so many
 copies of the tree at once. A peer's command is given the same file or tree as its last argument.
 Commands are run in turns, so that a busy machine slows all of them alike; reported is the median and the
-least CPU time of the command with its children, and the median wall time. A first run of each, which fills
+least CPU time of the command with its children, and the median wall time. A first run of our own, which fills
 caches, is not counted.
 """
 
@@ -138,13 +138,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         os.environ["DLCHECK_CACHE_DIR"] = str(folder / "cache")
-        timed = cases(options, folder)
-        for number in range(options.runs + 1):
+        own, timed = shlex.split(options.dlcheck), cases(options, folder)
+        for case in timed:
+            if case.command[: len(own)] == own:  # fills caches, and is not counted
+                case.run(folder, 0)
+                case.cpu_s.clear()
+                case.wall_s.clear()
+        for number in range(1, options.runs + 1):
             for case in timed:
                 case.run(folder, number)
-                if number == 0:  # this run only fills caches
-                    case.cpu_s.clear()
-                    case.wall_s.clear()
 
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {options.runs} runs")
     print(f"{'':38} {'CPU s':>7} {'least':>7} {'wall s':>7} {'MB':>5}  exit")
