@@ -166,9 +166,7 @@ def gather(timeline: Timeline, loader: LoaderLife, usage: Usage) -> Evidence:
         stacks=stacks,
         lines=hot_lines(stacks, project, loader),
         memory=memory_growth(timeline, loader, worker_memory(timeline, loader)),
-        model=build_model(
-            loader, epochs, cores, making.slowdown, wall, yields=(timeline.environment.get("nice") or 0) > 0
-        ),
+        model=build_model(loader, epochs, cores, making.slowdown, wall),
         threads=_threads(loader),
         shares=_worker_shares(loader),
         incidents=_own_incidents(timeline, loader),

@@ -292,6 +292,7 @@ def _put(batch: Fields, event: Event, inline: bool) -> None:
 
 def _pickled(batch: Fields, event: Event, inline: bool) -> None:
     batch["pickle_begin"], batch["pickle_end"] = event.a, event.t
+    batch["pickle_cpu_ns"], batch["pickle_queued_ns"] = k.unpack_cost(event.b)
 
 
 def _sent(batch: Fields, event: Event, inline: bool) -> None:
@@ -352,8 +353,11 @@ def _worker_life(worker: _Worker, exits: dict[int, int]) -> WorkerLife:
     line = worker.line
     first: dict[int, int] = {}
     last: Event | None = None
+    start: tuple[int | None, int | None] = None, None
     for event in worker.log.events if worker.log is not None else ():
         if event.serial == 0:
+            if event.kind == k.DATASET_READY and event.kind not in first:
+                start = k.unpack_cost(event.b)
             first.setdefault(event.kind, event.t)
             last = event if event.kind in _STAGES else last
     code = exits.get(line.get("pid", 0))
@@ -373,4 +377,6 @@ def _worker_life(worker: _Worker, exits: dict[int, int]) -> WorkerLife:
         else None,
         exit_signal=-code if code is not None and code < 0 else None,
         exit_code=code,
+        start_cpu_ns=start[0],
+        start_queued_ns=start[1],
     )

@@ -10,7 +10,7 @@ from dlcheck.diagnosis.timeline import MachineSample, ProcessSample
 
 # Recordings of earlier versions have less.
 _PROCESS_FIELDS = (16, 20)
-_MACHINE_FIELDS = (7,)
+_MACHINE_FIELDS = (7, 8)
 # Fields of a process that are words: the state, the wait channel and the affinity.
 _WORDS = (15, 18, 19)
 

@@ -20,7 +20,9 @@ class Cores:
     ``host``: what the machine has. ``usable``: what affinity and the quota of the control group leave to the
     run. ``own``: used by the run, its training process (``main``) and all workers. ``others``: used by
     everything else on the host, with the deviation of it from interval to interval. ``free``: usable cores
-    that nobody used.
+    that nobody used. ``ahead``: the part of ``others`` that comes before this run, whatever it wants, since it has a
+    low priority (``nice``) that counts against theirs. ``grouped``: cores are divided among sessions or control
+    groups, so that more processes of this run do not get more of them from others.
     """
 
     host: float | None
@@ -31,6 +33,8 @@ class Cores:
     others_deviation: float
     free: float | None
     throttled_s: float | None
+    ahead: float = 0.0
+    grouped: bool = False
 
 
 class Usage:
@@ -70,13 +74,19 @@ def cores_during(
     rates = (_rate(meter, begin, end) or 0.0 for meter in usage.meters.values())
     own = sum(rates) if main is not None else None
     others, deviation = _others(usage.others, begin, end)
+    shared_by = environment.get("cpu_shared_by")
+    ahead = 0.0
+    if shared_by == "process" and (environment.get("nice") or 0) > 0:
+        ahead = min(others or 0.0, _normal(timeline, begin, end))
     free = None
     if usable is not None and own is not None:
         free = usable - own
         if others is not None and host:
             free = min(free, host - own - others)
         free = max(0.0, free)
-    return Cores(host, usable, own, main, others, deviation, free, _throttled_s(timeline, begin, end))
+    throttled_s = _throttled_s(timeline, begin, end)
+    grouped = shared_by in ("group", "session")
+    return Cores(host, usable, own, main, others, deviation, free, throttled_s, ahead, grouped)
 
 
 _Meter = tuple[list[int], list[float]]
@@ -153,6 +163,19 @@ def _others(seen: Sequence[tuple[int, int, float]], begin: int, end: int) -> tup
     mean = sum(rate * ns for rate, ns in rates) / sum(ns for _, ns in rates)
     deviation = pstdev([rate for rate, _ in rates]) if len(rates) > 1 else abs(fmean(r for r, _ in rates))
     return max(0.0, mean), deviation
+
+
+def _normal(timeline: Timeline, begin: int, end: int) -> float:
+    """Cores that programs without a lowered priority used."""
+    values = [
+        (s.t, s.cpu_normal_s)
+        for s in timeline.machine
+        if begin - 1e9 <= s.t <= end + 1e9 and s.cpu_normal_s is not None
+    ]
+    if len(values) < 2:
+        return 0.0
+    (begun, earlier), (ended, later) = values[0], values[-1]
+    return (later - earlier) * 1e9 / (ended - begun)
 
 
 def _throttled_s(timeline: Timeline, begin: int, end: int) -> float | None:

@@ -11,27 +11,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
-from dlcheck.diagnosis.loops import LoopEpoch, Step, Work
+from dlcheck.diagnosis.demand import (
+    held_up,
+    measured_slowdown,
+    sampled,
+    uncontended,
+    with_stalls,
+    with_transfer,
+    without_firsts,
+)
+from dlcheck.diagnosis.ground import ground_of, scaled, with_others
+from dlcheck.diagnosis.loops import LoopEpoch
 from dlcheck.diagnosis.machine import Cores
-from dlcheck.diagnosis.simulation import Ground, Setup, simulate
+from dlcheck.diagnosis.simulation import Ground, Setup, ending, simulate
 from dlcheck.diagnosis.timeline import LoaderLife
 
-MOST_BATCHES = 600
 WORST_FIT = 0.35
 """A simulated present further than this from the measured one is no ground for a prediction."""
-
-# Of a batch that a worker sends and that was loaded inline until now; of a tiny one, measured with torch
-# 2.13.
-_FEED_NS = 300_000
-_RECEIVE_NS = 500_000
-_OUT_OF_TURN_NS = 100_000
-_COPY_BYTES_PER_NS = 1.5
-# Start-up of a worker that nobody has seen: a fork; a new interpreter that imports torch.
-_FORK_NS = (20e6, 40e6)
-_SPAWN_NS = (30e6, 2.5e9)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,24 +65,31 @@ def build_model(
     cores: Cores,
     runqueue_slowdown: float | None,
     wall_ns: int,
-    yields: bool = False,
 ) -> Model | None:
     """The simulation's view of a measured loop; None where there is too little to replay.
 
-    ``runqueue_slowdown``: (CPU + waiting for a core) over CPU of the workers' threads. ``yields``: the run has a low
-    priority, so that other programs may keep what they use, however many workers there are.
+    ``runqueue_slowdown``: (CPU + waiting for a core) over CPU of the threads that make batches.
     """
     batches = sum(len(epoch.works) for epoch in epochs)
     if batches < 4 or not wall_ns:
         return None
     setup = setup_of(loader)
-    slowdown = runqueue_slowdown or 1.0
-    epochs = _held_up(epochs)
-    ground = _ground(loader, epochs, cores, slowdown, wall_ns)
-    replayed = _sample(_with_transfer(_uncontended(epochs, ground, slowdown), loader, setup))
+    epochs, draw, feed = without_firsts(held_up(epochs))
+    slowdown = measured_slowdown(epochs) if runqueue_slowdown is not None else None
+    ground = ground_of(loader, epochs, cores, runqueue_slowdown or 1.0, wall_ns)
+    ground = replace(ground, start=ground.start + draw, ready=ground.ready + feed)
+    replayed, part = sampled(with_transfer(uncontended(epochs, ground, runqueue_slowdown), loader, setup))
     share = sum(len(epoch.works) for epoch in replayed) / batches
-    shared = _fit_others(replayed, setup, ground, runqueue_slowdown)
-    ground = replace(ground, others=0.0, taken=cores.others) if yields and cores.others else shared
+    ground = scaled(ground, part)
+    shared = with_others(replayed, setup, ground, slowdown)
+    replayed = with_stalls(replayed, slowdown or simulate(replayed, setup, shared).slowdown)
+    ground = shared
+    if cores.ahead:
+        left = max(0.0, (cores.others or 0.0) - cores.ahead)
+        ground = replace(shared, others=min(left, shared.others), taken=cores.ahead)
+    # All workers end at once, and share the cores for that.
+    alone = ground.shutdown / ending(max(1, setup.num_workers), ground)
+    ground, shared = replace(ground, shutdown=alone), replace(shared, shutdown=alone)
     present = simulate(replayed, setup, ground).wall
     if ground.taken and abs(present / (wall_ns * share) - 1.0) > WORST_FIT:
         ground, present = shared, simulate(replayed, setup, shared).wall
@@ -169,175 +174,6 @@ def worker_counts(setup: Setup, cores: Cores, cpu_share: float) -> tuple[int, ..
     most = max(1, round(usable / max(cpu_share, usable / 32)))
     wanted = {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, max(1, now // 2), now + 1, 2 * now, int(usable)}
     return tuple(sorted(n for n in wanted if 0 < n != now and (n <= most or n < now)))
-
-
-def _ground(
-    loader: LoaderLife, epochs: Sequence[LoopEpoch], cores: Cores, slowdown: float, wall_ns: int
-) -> Ground:
-    lives = [life for iterator in loader.iterators for life in iterator.workers]
-    starts = [
-        life.process_started - life.process_start
-        for life in lives
-        if life.process_started is not None and life.process_start is not None
-    ]
-    readies = [
-        max(
-            0,
-            (life.dataset_ready if life.dataset_ready is not None else life.ready or 0)
-            - life.process_started,
-        )
-        for life in lives
-        if life.process_started is not None and (life.dataset_ready is not None or life.ready is not None)
-    ]
-    method = loader.settings.get("start_method")
-    guess = _FORK_NS if method in (None, "fork") else _SPAWN_NS
-    shutdowns = [
-        (i.shutdown_end - i.shutdown_begin) / max(1, len(i.workers))
-        for i in loader.iterators
-        if i.shutdown_end is not None and i.shutdown_begin is not None and _in_loop(i.shutdown_begin, loader)
-    ]
-    resets = [
-        e.iterator_end - e.iterator_begin
-        for i in loader.iterators
-        for e in i.epochs[1:]
-        if e.iterator_end is not None and e.iterator_begin is not None
-    ]
-    ready = median(readies) if readies else guess[1]
-    clocked = [life.start_cpu_ns for life in lives if life.start_cpu_ns is not None]
-    # What nobody has clocked computes: a new interpreter imports, a fork copies.
-    cpu = min(ready, median(clocked)) if clocked else ready
-    many = max((len(iterator.workers) for iterator in loader.iterators), default=0)
-    if ready and many * cpu / ready > 0.9 * (cores.usable or 1.0):
-        # They had to share cores: alone each would have been ready sooner.
-        ready = cpu
-    share = cpu / ready if ready else 0.0
-    openings = [b.opening_ns for i in loader.iterators for e in i.epochs for b in e.batches if b.opening_ns]
-    usable = cores.usable or 1.0
-    return Ground(
-        cores=usable,
-        host_cores=max(usable, cores.host or usable),
-        others=cores.others or 0.0,
-        step_cores=_step_cores(epochs, cores, usable, slowdown, wall_ns),
-        start=median(starts) if starts else guess[0],
-        threads=loader.helpers.cores if loader.helpers is not None else 1.0,
-        ready=ready,
-        ready_share=share,
-        opening=median(openings) if openings else 0.0,
-        reset=median(resets) if resets else 2e6,
-        shutdown=median(shutdowns) if shutdowns else 5e6,
-    )
-
-
-def _in_loop(t: int, loader: LoaderLife) -> bool:
-    """Whether a shutdown kept the loop waiting: it came when the loop asked once more, not when the program
-    ended.
-    """
-    return any(
-        e.last_asked is not None and e.end is not None and e.last_asked <= t <= e.end
-        for i in loader.iterators
-        for e in i.epochs
-    )
-
-
-def _step_cores(
-    epochs: Sequence[LoopEpoch], cores: Cores, usable: float, slowdown: float, wall_ns: int
-) -> float:
-    """How many cores the loop's step uses while it runs with a core to itself."""
-    steps = [step for epoch in epochs for step in epoch.steps]
-    clocked = [(step.cpu, step.wall - (step.queued or 0)) for step in steps if step.cpu is not None]
-    if 2 * len(clocked) > len(steps):
-        spent = sum(wall for _, wall in clocked)
-        return min(usable, sum(cpu for cpu, _ in clocked) / spent) if spent > 0 else 1.0
-    whole = sum(step.wall for step in steps)
-    if cores.main is None or not whole:
-        return 1.0
-    inline = all(not work.feed and not work.receive for epoch in epochs for work in epoch.works)
-    loading = sum(
-        work.receive + work.draw + (work.cpu if inline else 0) for epoch in epochs for work in epoch.works
-    )
-    used = max(0.0, cores.main * wall_ns - loading) / whole
-    if used >= 1.0:
-        return min(usable, used)
-    # A step that uses its core for the share u takes 1 + u (slowdown - 1) times as long while others want it
-    # too.
-    left = 1.0 - used * (slowdown - 1.0)
-    return min(1.0, used / left) if left > 0 else 1.0
-
-
-def _held_up(epochs: tuple[LoopEpoch, ...]) -> tuple[LoopEpoch, ...]:
-    """What taking a batch costs the loop itself: as little as it does in the quickest quarter. The rest is waiting for
-    the worker that made it. Batches that were taken out of turn, while the loop waited for another, tell nothing.
-    """
-    taken = sorted(w.receive for epoch in epochs for w in epoch.works if w.receive > _OUT_OF_TURN_NS)
-    own = taken[len(taken) // 4] if taken else _OUT_OF_TURN_NS
-
-    def divided(work: Work) -> Work:
-        return replace(work, receive=min(work.receive, own), held_up=max(0, work.receive - own))
-
-    return tuple(replace(epoch, works=tuple(map(divided, epoch.works))) for epoch in epochs)
-
-
-def _uncontended(epochs: Sequence[LoopEpoch], ground: Ground, slowdown: float) -> tuple[LoopEpoch, ...]:
-    """Steps as they would be with a core to themselves. Where the loop's thread has no clock of waiting for one,
-    it is taken to have waited as the workers did.
-    """
-    stretch = 1.0 + min(1.0, ground.step_cores) * (slowdown - 1.0)
-
-    def alone(step: Step) -> Step:
-        if step.queued is not None:
-            return replace(step, wall=max(0, step.wall - step.queued))
-        return replace(step, wall=int(step.wall / stretch))
-
-    return tuple(replace(epoch, steps=tuple(map(alone, epoch.steps))) for epoch in epochs)
-
-
-def _with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup) -> tuple[LoopEpoch, ...]:
-    """Where nothing was sent, since batches were made inline: what sending would cost, from their size."""
-    if setup.num_workers:
-        return tuple(epochs)
-    sizes = [
-        b.size_bytes
-        for i in loader.iterators
-        for e in i.epochs
-        for b in e.batches
-        if b.size_bytes is not None
-    ]
-    copy = int(median(sizes) / _COPY_BYTES_PER_NS) if sizes else 0
-
-    def sent(work: Work) -> Work:
-        return replace(work, feed=_FEED_NS + copy, receive=_RECEIVE_NS)
-
-    return tuple(replace(epoch, works=tuple(map(sent, epoch.works))) for epoch in epochs)
-
-
-def _sample(epochs: tuple[LoopEpoch, ...]) -> tuple[LoopEpoch, ...]:
-    """Enough whole epochs for a replay, spread over the run; of a single long one, its beginning."""
-    count = sum(len(epoch.works) for epoch in epochs)
-    if count <= MOST_BATCHES:
-        return epochs
-    longest = max(len(epoch.works) for epoch in epochs)
-    keep = max(1, MOST_BATCHES // longest)
-    chosen = [epochs[position * len(epochs) // keep] for position in range(min(keep, len(epochs)))]
-    return tuple(
-        replace(e, works=e.works[:MOST_BATCHES], steps=e.steps[:MOST_BATCHES], owners=e.owners[:MOST_BATCHES])
-        for e in chosen
-    )
-
-
-def _fit_others(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground, slowdown: float | None) -> Ground:
-    """Let other programs want as much as explains how long the workers really waited for a core."""
-    if slowdown is None or not setup.num_workers or ground.others < 0.05:
-        return ground
-    low, high = 0.0, 8.0 * ground.host_cores
-    if simulate(epochs, setup, replace(ground, others=low)).slowdown >= slowdown:
-        return replace(ground, others=low)
-    for _ in range(8):
-        middle = (low + high) / 2
-        if simulate(epochs, setup, replace(ground, others=middle)).slowdown < slowdown:
-            low = middle
-        else:
-            high = middle
-    return replace(ground, others=(low + high) / 2)
 
 
 def _refusal(epochs: Sequence[LoopEpoch], fit: float) -> str:

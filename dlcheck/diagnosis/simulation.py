@@ -23,6 +23,8 @@ _NEVER = float("inf")
 
 
 _LEAST_CORES = 0.1
+# With fewer cores in use, stalls are not for want of cores that the simulation knows of, and stay as they were.
+_CROWDED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +46,21 @@ class Ground:
     """What stays the same when settings change.
 
     ``cores``: what the run may use; ``host_cores``: what there is; ``others``: cores that other programs
-    want, and share with us; ``taken``: cores that programs of a higher priority use, whatever we want.
-    ``step_cores``: cores that the loop's step uses. ``threads``: cores that a worker uses while it is
-    on the CPU. ``start``: of one worker, paid one after the other by the loop; ``ready``: until a started
-    worker begins to fetch, for which it needs a core for the share ``ready_share``; ``opening``: what it then
-    does once, as does a loop without workers; ``reset``: per epoch; ``shutdown``: of one
-    worker, per iterator.
+    want, and share with us; ``taken``: cores that programs of a higher priority use, whatever we want. ``grouped``:
+    all of the run gets one share, however many of its threads want a core. ``crowding``: the share of the cores that
+    all but the loop's process used when stalls were measured. ``step_cores``: cores that the loop's step uses.
+    ``threads``: cores that a worker uses while it is on the CPU. ``start``: of one worker, paid one after the other
+    by the loop; ``ready``: until a started worker begins to fetch, for which it needs a core for the share
+    ``ready_share``; ``opening``: what it then does once, as does a loop without workers; ``reset``: per epoch;
+    ``shutdown``: CPU that a worker needs to end.
     """
 
     cores: float
     host_cores: float
     others: float = 0.0
     taken: float = 0.0
+    grouped: bool = False
+    crowding: float = 0.0
     step_cores: float = 1.0
     threads: float = 1.0
     start: float = 0.0
@@ -88,26 +93,38 @@ def simulate(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground) -> Outco
             wall, wait = wall + run.t, wait + run.waited
             wanted, slowed = wanted + run.wanted, slowed + run.slowed
         else:
-            spent, waited = _inline(epoch, setup, ground)
+            spent, waited, computed = _inline(epoch, setup, ground)
             opening = ground.opening if number == 0 else 0.0
             wall, wait = wall + spent + opening, wait + waited + opening
+            wanted, slowed = wanted + computed, slowed + computed * _slowdown(ground.threads, ground)
     return Outcome(wall, wait, slowed / wanted if wanted else 1.0)
+
+
+def ending(workers: int, ground: Ground) -> float:
+    """How many times longer it takes to end so many workers, who all end at once, than it takes to end one alone."""
+    return _slowdown(float(workers), ground)
 
 
 def _slowdown(own: float, ground: Ground) -> float:
     left = max(_LEAST_CORES, ground.host_cores - ground.taken)
-    return max(1.0, own / ground.cores, own / left, (own + ground.others) / ground.host_cores)
+    # Threads beyond the cores get a group no more of them: its share is divided among more.
+    heard = min(own, ground.host_cores) if ground.grouped else own
+    shared = own / heard * (heard + ground.others) / ground.host_cores if heard else 1.0
+    return max(1.0, own / ground.cores, own / left, shared)
 
 
-def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, float]:
+def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, float, float]:
     loading, stepping = _slowdown(ground.threads, ground), _slowdown(ground.step_cores, ground)
-    waited = spent = 0.0
+    crowd = _crowd(0.0, ground)
+    waited = spent = computed = 0.0
     for work, step in zip(epoch.works, epoch.steps, strict=True):
         cpu, off = _demand(work, setup)
-        wait = work.draw + cpu * loading + off + (work.pin if setup.pinning else 0)
+        wait = work.draw + cpu * loading + off + (work.pin if setup.pinning else 0) + work.delay_stall * crowd
         waited += wait
+        computed += cpu
         spent += wait + step.wall * _stretch(ground.step_cores, stepping)
-    return spent, waited
+        spent += step.stall * crowd
+    return spent, waited, computed
 
 
 def _demand(work: Work, setup: Setup) -> tuple[float, float]:
@@ -121,10 +138,18 @@ def _stretch(cores: float, slowdown: float) -> float:
     return share * slowdown + 1.0 - share
 
 
+def _crowd(own: float, ground: Ground) -> float:
+    """How long a stall is where the rest of the run wants ``own`` cores, as a share of what was measured: as likely as it
+    is that all cores are in use. It ends when whoever has the core has used up its turn, and that becomes no longer.
+    """
+    used = min(1.0, (own + ground.others + ground.taken) / ground.host_cores)
+    return min(1.0, used / ground.crowding) if ground.crowding > _CROWDED else 1.0
+
+
 @dataclass(slots=True)
 class _Job:
-    """What a worker or the loop is at: ns left of it, the share of it that needs a core, and the cores that it wants on
-    average. ``starts``: it is a worker that gets ready for its first batch.
+    """What a worker, its feeder thread or the loop is at: ns left of it, the share of it that needs a core, and the
+    cores that it wants on average. ``starts``: it is a worker that gets ready for its first batch.
     """
 
     left: float
@@ -146,9 +171,10 @@ class _Epoch:
         self._tasks = [0] * workers
         self._owner: dict[int, int] = {}
         self._available = [0.0] * workers
-        self._feeder_free = [0.0] * workers
+        self._feeders: list[_Job | None] = [None] * workers
+        self._feeding: list[deque[int]] = [deque() for _ in range(workers)]
         self._pin_free = 0.0
-        self._timers: list[tuple[float, int, int]] = []
+        self._timers: list[tuple[float, int]] = []
         self._arrived: set[int] = set()
         self._order: deque[int] = deque()
         self._next_worker = 0
@@ -168,14 +194,24 @@ class _Epoch:
                 if self._jobs[self._owner[idx]] is not None:
                     self._advance_to_end(_Job(float(work.held_up), 0.0, 1.0))
                 self._advance_to_end(_Job(float(work.receive), 1.0, 1.0))
+                self._stall(work.stall)
             self._send()
             self.waited += self.t - asked
             cores = self._ground.step_cores
             self._advance_to_end(_Job(float(self._steps[number].wall), min(1.0, cores), cores))
+            self._stall(self._steps[number].stall)
         if self._starts or not self._setup.persistent:
-            shutdown = self._ground.shutdown * self._setup.num_workers
+            shutdown = self._ground.shutdown * ending(self._setup.num_workers, self._ground)
             self.t += shutdown
             self.waited += shutdown
+
+    def _stall(self, ns: int) -> None:
+        if ns:
+            self._advance_to_end(_Job(ns * _crowd(self._wanted(), self._ground), 0.0, 0.0))
+
+    def _wanted(self) -> float:
+        """Cores that workers want now."""
+        return sum(job.wants for jobs in (self._jobs, self._feeders) for job in jobs if job is not None)
 
     def _begin(self) -> None:
         setup, ground = self._setup, self._ground
@@ -210,12 +246,17 @@ class _Epoch:
         self._tasks[worker] += 1
         self._owner[idx] = worker
         self._queues[worker].append(idx)
-        self._occupy(worker)
+        self._occupy(worker, idle=True)
 
-    def _occupy(self, worker: int) -> None:
+    def _occupy(self, worker: int, idle: bool = False) -> None:
         if self._jobs[worker] is None and self._queues[worker] and self._available[worker] <= self.t:
             idx = self._queues[worker].popleft()
-            cpu, off = _demand(self._works[idx], self._setup)
+            work = self._works[idx]
+            cpu, off = _demand(work, self._setup)
+            if idle:
+                off += work.wake
+            if work.delay_stall:
+                off += work.delay_stall * _crowd(self._wanted(), self._ground)
             busy = max(1.0, cpu + off)
             share = cpu / busy
             self._jobs[worker] = _Job(busy, share, share * self._ground.threads)
@@ -238,6 +279,8 @@ class _Epoch:
         """Let time pass until something ends: a worker's batch, a timer, or what the loop is at."""
         # This runs for every batch of every prediction: plain loops, no generators.
         active = [job for job in self._jobs if job is not None]
+        making = len(active)
+        active += [job for job in self._feeders if job is not None]
         if main is not None:
             active.append(main)
         own = 0.0
@@ -258,35 +301,53 @@ class _Epoch:
         self.t += step
         ended = False
         done = step
-        for job in active:
+        for number, job in enumerate(active):
             if slowed:
                 done = step / (job.share * slowdown + 1.0 - job.share)
             job.left -= done
             if job is not main:
-                if not job.starts:
+                if number < making and not job.starts:
                     on_cpu = done * job.share
                     self.wanted += on_cpu
                     self.slowed += on_cpu * slowdown
                 if job.left <= 1e-6:
                     ended = True
         if ended:
+            for worker, running in enumerate(self._feeders):
+                if running is not None and running.left <= 1e-6:
+                    self._feeders[worker] = None
+                    self._fed(self._feeding[worker].popleft())
+                    self._feed(worker)
             for worker, running in enumerate(self._jobs):
                 if running is not None and running.left <= 1e-6:
                     self._jobs[worker] = None
                     if running.starts:
                         self._available[worker] = self.t
                     else:
-                        self._feed(worker, self._making[worker])
+                        self._feeding[worker].append(self._making[worker])
+                        if len(self._feeding[worker]) == 1:
+                            self._feed(worker)
                     self._occupy(worker)
         while self._timers and self._timers[0][0] <= self.t + 1e-6:
-            _, idx, _ = heapq.heappop(self._timers)
-            self._arrived.add(idx)
-            self._order.append(idx)
+            self._arrive(heapq.heappop(self._timers)[1])
 
-    def _feed(self, worker: int, idx: int) -> None:
+    def _arrive(self, idx: int) -> None:
+        self._arrived.add(idx)
+        self._order.append(idx)
+
+    def _feed(self, worker: int) -> None:
+        """Let the feeder thread of a worker begin with the next batch that was made."""
+        if self._feeding[worker]:
+            work = self._works[self._feeding[worker][0]]
+            left = max(1.0, work.feed * self._setup.transfer_scale)
+            share = min(1.0, work.feed_cpu * self._setup.transfer_scale / left)
+            self._feeders[worker] = _Job(left, share, share)
+
+    def _fed(self, idx: int) -> None:
+        if not self._setup.pinning:
+            self._arrive(idx)
+            return
+        # One thread for all workers takes it from here.
         work = self._works[idx]
-        arrives = max(self.t, self._feeder_free[worker]) + work.feed * self._setup.transfer_scale
-        self._feeder_free[worker] = arrives
-        if self._setup.pinning:
-            arrives = self._pin_free = max(arrives, self._pin_free) + work.receive + work.held_up + work.pin
-        heapq.heappush(self._timers, (arrives, idx, worker))
+        self._pin_free = max(self.t, self._pin_free) + work.receive + work.held_up + work.pin
+        heapq.heappush(self._timers, (self._pin_free, idx))

@@ -13,8 +13,8 @@ from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, WorkerLife
 
 
 def with_starts(loader: LoaderLife, samples: Sequence[ProcessSample]) -> LoaderLife:
-    """The loader with ``start_cpu_ns`` of its workers, where their counters were read before and after they were
-    ready.
+    """The loader with ``start_cpu_ns`` of its workers, where they did not say it themselves, and their counters were
+    read before and after they were ready.
     """
     by_pid = by_process(samples)
     iterators = tuple(
@@ -28,7 +28,7 @@ def with_starts(loader: LoaderLife, samples: Sequence[ProcessSample]) -> LoaderL
 
 def _clocked(life: WorkerLife, samples: Sequence[ProcessSample]) -> WorkerLife:
     ready = life.dataset_ready if life.dataset_ready is not None else life.ready
-    if ready is None or life.process_start is None:
+    if ready is None or life.process_start is None or life.start_cpu_ns is not None:
         return life
     after = bisect_left(samples, ready, key=lambda sample: sample.t)
     if after == len(samples):

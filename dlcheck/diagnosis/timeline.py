@@ -47,6 +47,7 @@ class Batch:
     CPU that threads other than the loop's used in the process that trains, between ``asked`` and ``got``;
     ``wait_queued_ns``: how long the loop's thread waited for a core meanwhile. ``step_cpu_ns``: CPU that all
     threads of the process used between the last batch and ``asked``; ``step_queued_ns`` as for the wait.
+    ``pickle_cpu_ns``, ``pickle_queued_ns``: of the feeder thread, between ``pickle_begin`` and ``pickle_end``.
     ``opening_ns``: the part of the fetch that its worker does once, at its first batch (``openings``).
     """
 
@@ -81,6 +82,8 @@ class Batch:
     wait_queued_ns: int | None = None
     step_cpu_ns: int | None = None
     step_queued_ns: int | None = None
+    pickle_cpu_ns: int | None = None
+    pickle_queued_ns: int | None = None
     opening_ns: int = 0
 
     @property
@@ -101,7 +104,8 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class WorkerLife:
     """One worker process of one iterator. ``ready``: its loop began; ``init_begin``/``init_end``: its ``worker_init_fn``.
-    ``start_cpu_ns``: CPU that it had used when it was ready.
+    ``start_cpu_ns``: CPU that it had used when it was ready; ``start_queued_ns``: how long its first thread had waited
+    for a core by then.
     """
 
     worker: int
@@ -118,6 +122,7 @@ class WorkerLife:
     exit_signal: int | None = None
     exit_code: int | None = None
     start_cpu_ns: int | None = None
+    start_queued_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +267,9 @@ class ProcessSample:
 
 @dataclass(frozen=True, slots=True)
 class MachineSample:
-    """What the host and the control group say at one moment."""
+    """What the host and the control group say at one moment. ``cpu_normal_s``: the part of ``cpu_busy_s`` that programs
+    without a lowered priority used, outside the kernel.
+    """
 
     t: int
     cpu_busy_s: float
@@ -271,6 +278,7 @@ class MachineSample:
     shm_total: int | None = None
     cgroup_throttled_s: float | None = None
     cgroup_oom_kills: int | None = None
+    cpu_normal_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ def describe_environment() -> dict[str, Any]:
         "affinity": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "cpu_quota": cpu_quota(),
         "nice": os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else None,
+        "cpu_shared_by": cpu_shared_by(),
         "memory_total_bytes": _memory_total(),
         "memory_limit_bytes": _memory_limit(),
         "shm_total_bytes": _shm_total(),
@@ -75,6 +76,29 @@ def cpu_quota() -> float | None:
             quotas += [old_quota / old_period] if old_quota and old_period and old_quota > 0 else []
         group = group.parent
     return min(quotas, default=None)
+
+
+def cpu_shared_by() -> str | None:
+    """Between what the kernel divides cores that are wanted by more threads than there are: None where it is not known.
+
+    "group": control groups, each by its weight; "session": sessions, each alike (``sched_autogroup_enabled``, see
+    sched(7)); "process": all threads, by their ``nice``, which counts within a group or session only.
+    """
+    group = cgroup_path("cpu")
+    if group is not None and (group / "cpu.weight").exists():
+        return "group"
+    # In a group without a weight of its own, what counts is the nearest one above that has one.
+    above = [] if group is None else [parent for parent in group.parents if parent.is_relative_to(_CGROUP)]
+    if any((parent / "cpu.weight").exists() for parent in above):
+        return "process"
+    # Of version 1, where the root has one too.
+    if group is not None and (group / "cpu.shares").exists() and (group.parent / "cpu.shares").exists():
+        return "group"
+    try:
+        sessions = Path("/proc/sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+    except OSError:
+        return "process" if Path("/proc/self/sched").exists() else None
+    return "session" if sessions else "process"
 
 
 def _memory_limit() -> int | None:

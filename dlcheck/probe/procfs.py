@@ -174,6 +174,7 @@ def sample_machine(cpu_group: Path | None, memory_group: Path | None) -> list[An
         total,
         throttled,
         kills.get("oom_kill"),
+        user / _TICKS_PER_S,
     ]
 
 

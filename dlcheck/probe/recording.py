@@ -16,15 +16,15 @@ PID-T is the process id and the CLOCK_MONOTONIC nanosecond at which the file was
 that the system hands out twice does not mix two processes. Every time is CLOCK_MONOTONIC in nanoseconds.
 
 **Manifest.** ``environment`` holds host, platform, python, start_method (the default), cpu_count, affinity
-(cores that may be used), cpu_quota (cores that the control group allows; None: all), nice (the priority), memory_total_bytes,
-memory_limit_bytes (of the control group), shm_total_bytes. The reader adds what the first training process
-says of itself: python, torch, executable, main, directory. ``overhead`` is what the launcher and its samplers
-cost, in seconds of CPU.
+(cores that may be used), cpu_quota (cores that the control group allows; None: all), nice (the priority),
+cpu_shared_by (see ``environment.cpu_shared_by``), memory_total_bytes, memory_limit_bytes (of the control group),
+shm_total_bytes. The reader adds what the first training process says of itself: python, torch, executable, main,
+directory. ``overhead`` is what the launcher and its samplers cost, in seconds of CPU.
 
 **Samples.** A process: t, pid, CPU s, RSS, USS, PSS, private dirty, bytes read, bytes written, threads,
 descriptors, voluntary and involuntary context switches, minor and major faults, state. The machine: t, CPU s
 that all cores were busy, memory available, /dev/shm free and total, seconds that the control group was
-throttled, its OOM kills.
+throttled, its OOM kills, CPU s that programs without a lowered priority (``nice``) used, outside the kernel.
 
 **Event file.** The first page (4096 bytes) is a header, the rest are records; one of zeros was never written.
 
@@ -86,14 +86,15 @@ READY = 40  # the worker's loop begins: a = worker, b = parent process id
 INIT = 41  # worker_init_fn begins
 INIT_DONE = 42
 DATASET_READY = (
-    43  # the fetcher, and for iterable datasets the iterator, are made: a = time at which that began
+    43  # the fetcher, and for iterable datasets the iterator, are made: a = time at which that began; b = cost of the
+    # worker's process until now, see ``pack_cost``
 )
 RESUME = 44  # a new epoch begins for a persistent worker
 FETCH = 45  # t = the fetch begins, a = the index was received
 COLLATE = 46  # t = the fetch ended, a = its CPU ns, b = its run-queue ns
 COLLATED = 47  # t = collate ended, a = its CPU ns, b = its run-queue ns
 PUT = 48  # t = the batch is handed on, a = samples, b = size in bytes; UNKNOWN where not known
-PICKLED = 49  # feeder thread: t = pickled, a = pickling began
+PICKLED = 49  # feeder thread: t = pickled, a = pickling began, b = its cost, see ``pack_cost``
 SENT = 50  # feeder thread: t = written to the pipe, a = the write lock was held, b = bytes
 FAILED = 51  # the fetch raised
 SAMPLE = 52  # one of the slowest samples so far: t = its end, a = dataset index, b = nanoseconds
@@ -103,8 +104,9 @@ WORKER_END = 53  # the worker's loop returned
 def pack_cost(cpu_ns: int, queued_ns: int) -> int:
     """CPU time and run-queue delay in one field: microseconds, 32 bits each.
 
-    Of a step: the CPU time of all threads of the process; of a wait: that of all but the loop's own thread. The
-    run-queue delay is that of the loop's thread, or UNKNOWN. 0 stands for a cost that was not recorded.
+    Of a step, and of a worker's start: the CPU time of all threads of the process; of a wait: that of all but the
+    loop's own thread; of pickling: that of the feeder thread. The run-queue delay is that of the loop's thread, the
+    worker's first, and the feeder thread, or UNKNOWN. 0 stands for a cost that was not recorded.
     """
     queued = _NO_QUEUE if queued_ns == UNKNOWN else min(queued_ns // 1000, _NO_QUEUE - 1)
     return min(max(0, cpu_ns) // 1000 + 1, _NO_QUEUE) | queued << 32

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from dlcheck.probe.recording import (
     SAMPLE,
     UNKNOWN,
     bucket,
+    pack_cost,
 )
 
 # Timing a sample costs under 1 us: below this mean it would be more than 1 % of the sample.
@@ -218,7 +220,9 @@ def timed_create_fetcher(original: Callable[..., Any]) -> Callable[..., Any]:
         if stages is not None:
             try:
                 _instrument(fetcher, stages)
-                emit(DATASET_READY, stages.serial, 0, now(), begun)
+                # A worker's clocks began with its process.
+                spent = 0 if stages.serial else pack_cost(time.process_time_ns(), thread_clock().read()[1])
+                emit(DATASET_READY, stages.serial, 0, now(), begun, spent)
             except Exception as error:
                 trouble("create_fetcher", error)
         return fetcher

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dlcheck.probe import fallback, journal
+from dlcheck.probe.clocks import elapsed, thread_clock
 from dlcheck.probe.journal import emit, now, trouble
 from dlcheck.probe.neutral import strip_message, unseen
 from dlcheck.probe.recording import (
@@ -26,6 +27,7 @@ from dlcheck.probe.recording import (
     RESUME,
     SENT,
     WORKER_END,
+    pack_cost,
 )
 from dlcheck.probe.stages import Stages, set_current
 
@@ -131,6 +133,7 @@ class _Feeder:
         self.buffer = _Buffer(self)
         self.idx: int | None = None
         self.taken = 0
+        self.spent = (0, 0)
         self._locked = 0
         self._lock = queue._wlock
         self._send = queue._send_bytes
@@ -138,7 +141,14 @@ class _Feeder:
 
     def acquire(self, *args: Any, **kwargs: Any) -> Any:
         if self.idx is not None:
-            emit(PICKLED, 0, self.idx, now(), self.taken)
+            emit(
+                PICKLED,
+                0,
+                self.idx,
+                now(),
+                self.taken,
+                pack_cost(*elapsed(self.spent, thread_clock().read())),
+            )
         result = None if self._lock is None else self._lock.acquire(*args, **kwargs)
         self._locked = now()
         return result
@@ -175,5 +185,6 @@ class _Buffer(collections.deque[Any]):
     def popleft(self) -> Any:
         item = super().popleft()
         self._feeder.taken = now()
+        self._feeder.spent = thread_clock().read()
         self._feeder.idx = item[0] if type(item) is tuple and item and type(item[0]) is int else None
         return item

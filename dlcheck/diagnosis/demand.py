@@ -1,0 +1,155 @@
+"""What batches and steps of a measured loop demand: what the machine and its load made of them is taken out.
+
+The simulation slows down what computes where cores are short. Beyond that, a thread that sleeps and wakes waits for
+a core more than its part: whoever has it goes on for some ms first. That is its *stall*: the loop, which wakes for each
+batch, may stall more than it computes, and so do workers that read or sleep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean, median
+
+from dlcheck.diagnosis.loops import LoopEpoch, Step, Work
+from dlcheck.diagnosis.simulation import Ground, Setup
+from dlcheck.diagnosis.timeline import LoaderLife
+
+MOST_BATCHES = 600
+
+# Of a batch that a worker sends and that was loaded inline until now; of a tiny one, measured with torch
+# 2.13.
+_FEED_NS = 300_000
+_RECEIVE_NS = 500_000
+_OUT_OF_TURN_NS = 100_000
+_COPY_BYTES_PER_NS = 1.5
+# A thread that computes for longer than this has used up its turn on a core (``base_slice_ns`` of Linux): what it then
+# waits for a core is its part among those who want one. Below, it is the rest of somebody's turn.
+_TURN_NS = 3_000_000
+_FEW = 4
+
+
+def held_up(epochs: Sequence[LoopEpoch]) -> tuple[LoopEpoch, ...]:
+    """What taking a batch costs the loop itself: what it does where its worker makes no other batch meanwhile, or as
+    little as in the quickest quarter. The rest is waiting for the worker. Batches that were taken out of turn, while the
+    loop waited for another, tell nothing.
+    """
+    taken = [w for epoch in epochs for w in epoch.works if w.receive > _OUT_OF_TURN_NS]
+    free = [w.receive for w in taken if not w.overlaps]
+    quick = sorted(w.receive for w in taken)[len(taken) // 4] if taken else _OUT_OF_TURN_NS
+    own = int(median(free)) if len(free) >= _FEW else quick
+
+    def divided(work: Work) -> Work:
+        if not work.overlaps and len(free) >= _FEW:
+            return work
+        return replace(work, receive=min(work.receive, own), held_up=max(0, work.receive - own))
+
+    return tuple(replace(epoch, works=tuple(map(divided, epoch.works))) for epoch in epochs)
+
+
+def without_firsts(epochs: Sequence[LoopEpoch]) -> tuple[tuple[LoopEpoch, ...], float, float]:
+    """What only the first batch of a worker costs (its queues start a thread each, shared memory is set up) is taken out
+    of it, and returned: ns of drawing and of feeding, the mean over all workers that were started.
+    """
+    seen: set[tuple[int, int]] = set()
+    usual_draw, usual_feed = (
+        _usual([w.draw for e in epochs for w in e.works]),
+        _usual([w.feed for e in epochs for w in e.works]),
+    )
+    draws: list[int] = []
+    feeds: list[int] = []
+    result = []
+    for epoch in epochs:
+        works = []
+        for work, owner in zip(epoch.works, epoch.owners, strict=True):
+            if (epoch.iterator, owner) not in seen and work.feed:
+                seen.add((epoch.iterator, owner))
+                draws.append(max(0, work.draw - usual_draw))
+                feeds.append(max(0, work.feed - usual_feed))
+                work = replace(work, draw=min(work.draw, usual_draw), feed=min(work.feed, usual_feed))
+            works.append(work)
+        result.append(replace(epoch, works=tuple(works)))
+    return tuple(result), fmean(draws) if draws else 0.0, fmean(feeds) if feeds else 0.0
+
+
+def _usual(values: Sequence[int]) -> int:
+    return int(median(values)) if values else 0
+
+
+def measured_slowdown(epochs: Sequence[LoopEpoch]) -> float | None:
+    """(CPU + waiting for a core) over CPU of the threads that make batches, by those that compute for longer than a turn;
+    None where these are less than half of the computing.
+    """
+    works = [work for epoch in epochs for work in epoch.works]
+    long = [work for work in works if work.cpu > _TURN_NS]
+    cpu = sum(work.cpu for work in long)
+    if 2 * cpu <= sum(work.cpu for work in works):
+        return None
+    return (cpu + sum(work.delay for work in long)) / cpu
+
+
+def uncontended(epochs: Sequence[LoopEpoch], ground: Ground, slowdown: float | None) -> tuple[LoopEpoch, ...]:
+    """Steps as they would be with a core to themselves. Where the loop's thread has no clock of waiting for one,
+    it is taken to have waited as the workers did.
+    """
+    stretch = 1.0 + min(1.0, ground.step_cores) * ((slowdown or 1.0) - 1.0)
+
+    def alone(step: Step) -> Step:
+        if step.queued is not None:
+            return replace(step, wall=max(0, step.wall - step.queued))
+        return replace(step, wall=int(step.wall / stretch))
+
+    return tuple(replace(epoch, steps=tuple(map(alone, epoch.steps))) for epoch in epochs)
+
+
+def with_stalls(epochs: Sequence[LoopEpoch], slowdown: float) -> tuple[LoopEpoch, ...]:
+    """The stalls of loop and workers: how long they waited for a core, beyond what ``slowdown`` makes of their computing."""
+
+    def rest(queued: int, cpu: int) -> int:
+        return max(0, queued - int(cpu * (slowdown - 1.0)))
+
+    def stalled(work: Work) -> Work:
+        return replace(work, stall=rest(work.queued, work.receive), delay_stall=rest(work.delay, work.cpu))
+
+    def paused(step: Step) -> Step:
+        return replace(step, stall=rest(step.queued or 0, min(step.cpu or 0, step.wall)))
+
+    return tuple(
+        replace(e, works=tuple(map(stalled, e.works)), steps=tuple(map(paused, e.steps))) for e in epochs
+    )
+
+
+def with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup) -> tuple[LoopEpoch, ...]:
+    """Where nothing was sent, since batches were made inline: what sending would cost, from their size."""
+    if setup.num_workers:
+        return tuple(epochs)
+    sizes = [
+        b.size_bytes
+        for i in loader.iterators
+        for e in i.epochs
+        for b in e.batches
+        if b.size_bytes is not None
+    ]
+    copy = int(median(sizes) / _COPY_BYTES_PER_NS) if sizes else 0
+
+    def sent(work: Work) -> Work:
+        return replace(work, feed=_FEED_NS + copy, feed_cpu=_FEED_NS + copy, receive=_RECEIVE_NS)
+
+    return tuple(replace(epoch, works=tuple(map(sent, epoch.works))) for epoch in epochs)
+
+
+def sampled(epochs: tuple[LoopEpoch, ...]) -> tuple[tuple[LoopEpoch, ...], float]:
+    """Enough whole epochs for a replay, spread over the run; of long ones, their beginning. And which part of an epoch
+    that is.
+    """
+    count = sum(len(epoch.works) for epoch in epochs)
+    if count <= MOST_BATCHES:
+        return epochs, 1.0
+    longest = max(len(epoch.works) for epoch in epochs)
+    keep = max(1, MOST_BATCHES // longest)
+    chosen = [epochs[position * len(epochs) // keep] for position in range(min(keep, len(epochs)))]
+    most = MOST_BATCHES
+    cut = tuple(
+        replace(e, works=e.works[:most], steps=e.steps[:most], owners=e.owners[:most]) for e in chosen
+    )
+    return cut, sum(len(e.works) for e in cut) / sum(len(e.works) for e in chosen)
