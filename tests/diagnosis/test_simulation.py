@@ -100,3 +100,39 @@ def test_more_workers_of_low_priority_take_nothing_from_others() -> None:
     assert wall_ms(epochs, Setup(4), left) == pytest.approx(200 * 10 / 0.5, rel=0.05)
     equals = replace(left, taken=0.0, others=1.5)
     assert wall_ms(epochs, Setup(4), equals) < 0.7 * wall_ms(epochs, Setup(1), equals)
+
+
+def test_a_group_gets_its_share_however_many_workers_it_has() -> None:
+    epochs = [loop(200, 0, cpu=10)]
+    equals = Ground(cores=2, host_cores=2, others=2.0, step_cores=0.0)
+    grouped = replace(equals, grouped=True)
+    # Up to as many workers as cores it is all the same; beyond that they only share what their group gets.
+    assert wall_ms(epochs, Setup(2), grouped) == pytest.approx(wall_ms(epochs, Setup(2), equals))
+    assert wall_ms(epochs, Setup(8), grouped) == pytest.approx(wall_ms(epochs, Setup(2), grouped), rel=0.05)
+    assert wall_ms(epochs, Setup(8), equals) < 0.7 * wall_ms(epochs, Setup(8), grouped)
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 30.0), (8, 20.0)])
+def test_a_feeder_thread_needs_a_core(cores: int, expected: float) -> None:
+    epoch = loop(200, 0, cpu=10)
+    works = tuple(replace(work, feed=20 * MS, feed_cpu=20 * MS) for work in epoch.works)
+    ground = Ground(cores=cores, host_cores=cores, step_cores=0.0)
+    # One thread makes the next batch while the other pickles this one, if there is a core for each.
+    assert wall_ms([replace(epoch, works=works)], Setup(1), ground) == pytest.approx(200 * expected, rel=0.05)
+
+
+def test_the_loop_stalls_as_often_as_all_cores_are_in_use() -> None:
+    epoch = loop(200, 10, off=1)
+    epoch = replace(epoch, steps=tuple(replace(step, stall=4 * MS) for step in epoch.steps))
+    measured = Ground(cores=2, host_cores=2, others=1.0, crowding=0.5, step_cores=0.0)
+    assert wall_ms([epoch], Setup(1), measured) == pytest.approx(200 * 14, rel=0.02)
+    assert wall_ms([epoch], Setup(1), replace(measured, others=0.5)) == pytest.approx(200 * 12, rel=0.02)
+    assert wall_ms([epoch], Setup(0), replace(measured, others=0.0)) == pytest.approx(200 * 11, rel=0.02)
+
+
+def test_a_worker_with_nothing_to_do_has_to_wake() -> None:
+    epoch = loop(200, 0, off=2)
+    epoch = replace(epoch, works=tuple(replace(work, wake=3 * MS) for work in epoch.works))
+    # One batch ahead at most: the worker is idle before each. Two ahead: only before the first.
+    assert wall_ms([epoch], Setup(1, prefetch_factor=1)) == pytest.approx(200 * 5, rel=0.05)
+    assert wall_ms([epoch], Setup(1, prefetch_factor=2)) == pytest.approx(200 * 2, rel=0.05)
