@@ -1,10 +1,11 @@
 """How good predictions are: each of several pipelines is run with 1, 2, 4 and 8 workers, and its time with each number
 is predicted from a recording made with another one.
 
-    python benchmarks/prediction.py [--rounds 2] [--only NAME,...] [--workers 1,2,4,8]
+    python benchmarks/prediction.py [--rounds 2] [--only NAME,...] [--workers 1,2,4,8] [--keep FOLDER]
 
 Runs take turns, so that a busy machine slows all numbers alike. What is compared is the predicted speed-up from n to m
 workers with the measured one (of the seconds that the program's loop took, by its own clock), of the same round.
+``--keep``: recordings are kept there; those that are there are not made again, but predicted from anew.
 Printed is predicted over measured, the median of the rounds, and how many of all lie within 15 % and 30 %.
 """
 
@@ -52,17 +53,11 @@ class Run:
 
 def run(case: Pipeline, workers: int, others: tuple[int, ...], folder: Path) -> Run:
     """Run a pipeline under the probe, and predict from that."""
-    script, recording = folder / "program.py", folder / "rec"
-    folder.mkdir(parents=True)
-    script.write_text(
-        replace(case, arguments=case.arguments | {"num_workers": workers}).source(), encoding="utf-8"
-    )
-    command = [sys.executable, "-m", "dlcheck", "run", "--quiet", "--no-check", "--no-stacks"]
-    done = subprocess.run(
-        [*command, "--output", str(recording), str(script)],
-        cwd=folder, capture_output=True, text=True, timeout=_LIMIT_S, check=True,
-    )  # fmt: skip
-    loop_s = max(float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("loop_s"))
+    recording, said = folder / "rec", folder / "output.txt"
+    if not said.exists():
+        said.write_text(_record(case, workers, folder, recording), encoding="utf-8")
+    lines = said.read_text(encoding="utf-8").splitlines()
+    loop_s = max(float(line.split()[1]) for line in lines if line.startswith("loop_s"))
     model = max(gather_all(load(recording)), key=lambda evidence: evidence.wall).model
     predicted = {}
     for count in others:
@@ -70,6 +65,19 @@ def run(case: Pipeline, workers: int, others: tuple[int, ...], folder: Path) -> 
         if prediction:
             predicted[count] = prediction.speedup
     return Run(loop_s, predicted, "too few batches" if model is None else model.refusal)
+
+
+def _record(case: Pipeline, workers: int, folder: Path, recording: Path) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    script = folder / "program.py"
+    script.write_text(
+        replace(case, arguments=case.arguments | {"num_workers": workers}).source(), encoding="utf-8"
+    )
+    command = [sys.executable, "-m", "dlcheck", "run", "--quiet", "--no-check", "--no-stacks"]
+    return subprocess.run(
+        [*command, "--output", str(recording), str(script)],
+        cwd=folder, capture_output=True, text=True, timeout=_LIMIT_S, check=True,
+    ).stdout  # fmt: skip
 
 
 def errors(rounds: list[dict[int, Run]], counts: tuple[int, ...]) -> dict[tuple[int, int], float | None]:
@@ -95,6 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", default=",".join(NAMES), metavar="NAME,...")
     parser.add_argument("--workers", default="1,2,4,8", metavar="N,...")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER")
     arguments = parser.parse_args()
     counts = tuple(int(word) for word in arguments.workers.split(","))
     cases = [pipeline(name) for name in arguments.only.split(",")]
@@ -110,7 +119,7 @@ def main() -> None:
             rounds: list[dict[int, Run]] = []
             for number in range(arguments.rounds):
                 turn = counts[number % len(counts) :] + counts[: number % len(counts)]
-                folder = Path(temporary, case.name, str(number))
+                folder = Path(arguments.keep or temporary, case.name, str(number)).resolve()
                 rounds.append({n: run(case, n, counts, folder / str(n)) for n in turn})
             found = errors(rounds, counts)
             every += found.values()
