@@ -8,6 +8,9 @@ import time
 
 from dlcheck.probe.recording import UNKNOWN
 
+# The delay is read anew when the thread was off its core for so long in all: what is not seen is less than this.
+_UNSEEN_NS = 20_000
+
 _local = threading.local()
 
 
@@ -18,9 +21,11 @@ class ThreadClock:
     Documentation/scheduler/sched-stats.rst); where there is none it reads as UNKNOWN.
     """
 
-    __slots__ = ("_fd", "_file")
+    __slots__ = ("_delay", "_fd", "_file", "_off_core")
 
     def __init__(self) -> None:
+        self._delay = 0
+        self._off_core: int | None = None
         try:
             self._fd = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY)
             self._file = _file_of(self._fd)
@@ -38,14 +43,20 @@ class ThreadClock:
 
     def read(self) -> tuple[int, int]:
         """CPU time and run-queue delay of this thread so far."""
+        # A thread that did not leave its core did not wait for one: reading the clocks is much cheaper than the file.
         cpu = time.thread_time_ns()
         if self._fd < 0:
             return cpu, UNKNOWN
+        off_core = time.monotonic_ns() - cpu
+        if self._off_core is not None and off_core - self._off_core < _UNSEEN_NS:
+            return cpu, self._delay
         try:
-            return cpu, int(os.pread(self._fd, 64, 0).split()[1])
+            self._delay = int(os.pread(self._fd, 64, 0).split()[1])
         except (OSError, ValueError, IndexError):
             self._fd = -1
             return cpu, UNKNOWN
+        self._off_core = off_core
+        return cpu, self._delay
 
 
 def _file_of(fd: int) -> tuple[int, int]:

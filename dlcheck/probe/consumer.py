@@ -104,9 +104,9 @@ def _asked(iterator: Any, state: IteratorState) -> None:
     t = state.asked = now()
     if state.stages is not None:
         state.stages.idx = iterator._num_yielded
-    emit(ASK, state.serial, 0, t, threading.get_native_id(), _cost_since(state, waited=False))
     file = journal.events()
     if file is not None:
+        file.append(ASK, state.serial, 0, t, threading.get_native_id(), _cost_since(state, waited=False))
         file.progress(t, 0)
 
 
@@ -129,9 +129,9 @@ def _got(iterator: Any, state: IteratorState) -> None:
     else:
         idx = state.received
     t = now()
-    emit(GOT, state.serial, idx, t, state.asked, _cost_since(state, waited=True))
     file = journal.events()
     if file is not None:
+        file.append(GOT, state.serial, idx, t, state.asked, _cost_since(state, waited=True))
         file.progress(state.asked, t)
 
 
