@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
 from dlcheck.diagnosis.attribution import Interval, Wait, clocks
 from dlcheck.diagnosis.timeline import Batch, Cost, Epoch, LoaderLife
-
-# What a pipe holds on Linux: see pipe(7).
-_PIPE_BYTES = 65_536
+from dlcheck.diagnosis.transport import between, ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +19,8 @@ class Work:
     thread computes for ``feed_cpu``; ``receive``: the loop's process (unpickling and handing over); ``draw``: the
     sampler. ``measured``: the thread's clocks are known, else everything counts as ``fetch_off``. ``held_up``: how much
     longer than that taking it took, since its worker computes: tensors are handed over by a thread of the worker, which
-    then waits for the GIL there, or for a core. ``overlaps``: the worker was making another batch when the loop took this
+    then waits for the GIL there, or for a core. ``sharing``: the part of ``collate_cpu`` that only a worker spends, as it
+    collates into shared memory. ``overlaps``: the worker was making another batch when the loop took this
     one. ``wake``: until a worker that has nothing to do begins with it. ``delay``: how long the thread that made it
     waited for a core; ``queued``: how long that of the loop did before it had the batch. ``delay_stall``, ``stall``: the
     parts of these that what the threads compute does not explain (see ``demand``).
@@ -38,6 +36,7 @@ class Work:
     held_up: int = 0
     pin: int = 0
     draw: int = 0
+    sharing: int = 0
     overlaps: bool = False
     wake: int = 0
     delay: int = 0
@@ -136,7 +135,7 @@ def loop_epochs(loader: LoaderLife) -> tuple[LoopEpoch, ...]:
             made = [b for b in epoch.batches if b.got is not None]
             works = tuple(work_of(batch, inline) for batch in made)
             if works and not inline:
-                works = _with_transport(works, made)
+                works = _with_ways(works, made)
             if works:
                 owners = tuple(b.worker or 0 for b in made)
                 result.append(LoopEpoch(works, _steps(epoch, len(works)), number, owners))
@@ -164,80 +163,31 @@ def work_of(batch: Batch, inline: bool = False) -> Work:
         fetch_off=fetch_off,
         collate_cpu=collate_cpu,
         collate_off=collate_off,
-        receive=0 if inline else _receive(batch),
-        pin=_between(batch.pin_begin, batch.pin_end),
+        pin=between(batch.pin_begin, batch.pin_end),
         draw=(
-            _between(batch.asked, batch.fetch_begin)
+            between(batch.asked, batch.fetch_begin)
             if inline
-            else _between(batch.index_begin, batch.index_sent)
+            else between(batch.index_begin, batch.index_sent)
         ),
         delay=fetch_delay + collate_delay,
-        queued=0 if inline or batch.pin_begin is not None else batch.wait_queued_ns or 0,
         measured=known,
     )
 
 
-def _with_transport(works: Sequence[Work], batches: Sequence[Batch]) -> tuple[Work, ...]:
-    """``works`` with what it took to get each batch to and from its worker, where that had nothing else to do."""
-    put: dict[int | None, int] = {}
-    sent: dict[int | None, int] = {}
-    found: dict[int, tuple[int, int, int, bool]] = {}
-    made: dict[int | None, list[tuple[int, int]]] = {}
-    ordered = sorted(batches, key=_begun)
-    for batch in ordered:
-        made.setdefault(batch.worker, []).append((_begun(batch), batch.put or _begun(batch)))
-    for batch in ordered:
-        wake = lag = 0
-        before = put.get(batch.worker)
-        if before is not None and batch.index_sent is not None:
-            wake = _between(max(before, batch.index_sent), batch.fetch_begin)
-        if batch.put is not None:
-            lag = _between(max(batch.put, sent.get(batch.worker, 0)), batch.pickle_begin)
-            put[batch.worker] = batch.put
-        if batch.send_end is not None:
-            sent[batch.worker] = batch.send_end
-        feed, cpu = _feeding(batch)
-        found[batch.idx] = wake, lag + feed, cpu, _overlaps(batch, made[batch.worker])
-    result = []
-    for work, batch in zip(works, batches, strict=True):
-        wake, feed, cpu, overlaps = found[batch.idx]
-        result.append(replace(work, wake=wake, feed=feed, feed_cpu=cpu, overlaps=overlaps))
-    return tuple(result)
-
-
-def _overlaps(batch: Batch, made: Sequence[tuple[int, int]]) -> bool:
-    """Whether the worker was making one of ``made``, in their order, while the loop took the batch."""
-    if batch.read is None or batch.got is None:
-        return False
-    last = bisect_left(made, (batch.got, 0)) - 1
-    return last >= 0 and made[last][1] > max(batch.read, _asked(batch))
-
-
-def _feeding(batch: Batch) -> tuple[int, int]:
-    """How long the feeder thread takes with a batch, waiting for a core left out, and for how much of it it computes."""
-    pickling = _between(batch.pickle_begin, batch.pickle_end)
-    # The feeder says that it has sent when it gets the GIL again; the loop may have read the batch long before.
-    arrived = batch.send_end
-    if arrived is not None and batch.read is not None and batch.send_begin is not None:
-        arrived = max(batch.send_begin, min(arrived, batch.read))
-    begun = batch.send_begin
-    if (batch.pipe_bytes or 0) > _PIPE_BYTES and begun is not None and batch.read is not None:
-        # What the pipe cannot hold is written as the loop reads it: until then the feeder waits for the loop.
-        begun = max(begun, min(_asked(batch), batch.read))
-    sending = _between(begun, arrived)
-    pickling = max(0, pickling - (batch.pickle_queued_ns or 0))
-    cpu = pickling if batch.pickle_cpu_ns is None else min(pickling, batch.pickle_cpu_ns)
-    return pickling + sending, cpu
-
-
-def _receive(batch: Batch) -> int:
-    """What taking a batch costs the loop, beyond the time until it is there: or with pinning, the thread for it."""
-    if batch.pin_begin is not None or batch.received is None or batch.got is None:
-        return _between(batch.read, batch.pin_begin if batch.pin_begin is not None else batch.received)
-    arrived = [t for t in (batch.send_end, batch.read) if t is not None]
-    begun = max(_asked(batch), min(arrived)) if arrived else None
-    drawing = min(_between(batch.index_begin, batch.index_sent), batch.got - batch.received)
-    return max(0, _between(begun, batch.got) - drawing - (batch.wait_queued_ns or 0))
+def _with_ways(works: Sequence[Work], batches: Sequence[Batch]) -> tuple[Work, ...]:
+    found = ways(batches)
+    return tuple(
+        replace(
+            work,
+            wake=(way := found[batch.idx]).wake,
+            feed=way.feed,
+            feed_cpu=way.feed_cpu,
+            receive=way.receive,
+            queued=way.queued,
+            overlaps=way.overlaps,
+        )
+        for work, batch in zip(works, batches, strict=True)
+    )
 
 
 def _split(cost: Cost | None) -> tuple[int, int, int]:
@@ -247,14 +197,6 @@ def _split(cost: Cost | None) -> tuple[int, int, int]:
         return 0, cost.wall_ns, 0
     cpu, delay, blocked = clocks(cost)
     return cpu, blocked, delay
-
-
-def _between(begin: int | None, end: int | None) -> int:
-    return max(0, end - begin) if begin is not None and end is not None else 0
-
-
-def _begun(batch: Batch) -> int:
-    return batch.fetch_begin if batch.fetch_begin is not None else 0
 
 
 def _asked(batch: Batch) -> int:

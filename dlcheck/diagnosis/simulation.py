@@ -119,6 +119,7 @@ def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, floa
     waited = spent = computed = 0.0
     for work, step in zip(epoch.works, epoch.steps, strict=True):
         cpu, off = _demand(work, setup)
+        cpu = max(0.0, cpu - work.sharing * setup.collate_scale)
         wait = work.draw + cpu * loading + off + (work.pin if setup.pinning else 0) + work.delay_stall * crowd
         waited += wait
         computed += cpu
@@ -175,6 +176,7 @@ class _Epoch:
         self._feeding: list[deque[int]] = [deque() for _ in range(workers)]
         self._pin_free = 0.0
         self._timers: list[tuple[float, int]] = []
+        self._pipe: deque[int] = deque()
         self._arrived: set[int] = set()
         self._order: deque[int] = deque()
         self._next_worker = 0
@@ -187,14 +189,11 @@ class _Epoch:
         for number in range(len(self._works)):
             asked = self.t
             while not self._is_ready(number):
-                self._advance(None)
-            idx = self._take(number)
-            if not self._setup.pinning:
-                work = self._works[idx]
-                if self._jobs[self._owner[idx]] is not None:
-                    self._advance_to_end(_Job(float(work.held_up), 0.0, 1.0))
-                self._advance_to_end(_Job(float(work.receive), 1.0, 1.0))
-                self._stall(work.stall)
+                if self._pipe:
+                    self._receive(self._pipe.popleft())
+                else:
+                    self._advance(None)
+            self._take(number)
             self._send()
             self.waited += self.t - asked
             cores = self._ground.step_cores
@@ -265,11 +264,19 @@ class _Epoch:
     def _is_ready(self, number: int) -> bool:
         return number in self._arrived if self._setup.in_order else bool(self._order)
 
-    def _take(self, number: int) -> int:
+    def _take(self, number: int) -> None:
         idx = number if self._setup.in_order else self._order.popleft()
         self._arrived.discard(idx)
         self._tasks[self._owner[idx]] -= 1
-        return idx
+
+    def _receive(self, idx: int) -> None:
+        """While it waits the loop unpickles whatever arrives, whichever batch it waits for."""
+        work = self._works[idx]
+        if self._jobs[self._owner[idx]] is not None:
+            self._advance_to_end(_Job(float(work.held_up), 0.0, 1.0))
+        self._advance_to_end(_Job(float(work.receive), 1.0, 1.0))
+        self._stall(work.stall)
+        self._arrive(idx)
 
     def _advance_to_end(self, job: _Job) -> None:
         while job.left > 1e-6:
@@ -345,7 +352,7 @@ class _Epoch:
 
     def _fed(self, idx: int) -> None:
         if not self._setup.pinning:
-            self._arrive(idx)
+            self._pipe.append(idx)
             return
         # One thread for all workers takes it from here.
         work = self._works[idx]
