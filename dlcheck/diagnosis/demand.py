@@ -16,6 +16,7 @@ from dlcheck.diagnosis.simulation import Ground, Setup
 from dlcheck.diagnosis.timeline import LoaderLife
 
 MOST_BATCHES = 600
+FOREVER_NS = 3600 * 10**9
 
 # Of a batch that a worker sends and that was loaded inline until now; of a tiny one, measured with torch
 # 2.13.
@@ -35,16 +36,23 @@ _TURN_NS = 3_000_000
 
 def held_up(epochs: Sequence[LoopEpoch]) -> tuple[LoopEpoch, ...]:
     """What taking a batch costs the loop itself: what it does where its worker makes no other batch meanwhile, or the
-    least that it did. The rest is waiting for the worker.
+    least that it did. The rest is waiting for the worker, at most until that has made its batch. Where most of them had
+    to wait until then, nobody knows how long it would have been.
     """
     taken = [w for epoch in epochs for w in epoch.works if w.receive]
     free = [w.receive for w in taken if not w.overlaps]
     own = int(median(free)) if free else min((w.receive for w in taken), default=0)
+    held = [w.receive - own for w in taken if w.overlaps and not w.freed]
+    freed = sum(w.freed for w in taken)
+    longest = max(0, int(median(held))) if len(held) >= freed and held else FOREVER_NS
 
     def divided(work: Work) -> Work:
         if not work.overlaps:
             return work
-        return replace(work, receive=min(work.receive, own), held_up=max(0, work.receive - own))
+        rest = max(0, work.receive - own)
+        return replace(
+            work, receive=min(work.receive, own), held_up=max(rest, longest) if work.freed else rest
+        )
 
     return tuple(replace(epoch, works=tuple(map(divided, epoch.works))) for epoch in epochs)
 

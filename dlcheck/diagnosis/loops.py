@@ -17,13 +17,15 @@ class Work:
 
     ``feed``: from the worker's hands to where the loop can read it (pickling, shared memory, pipe), of which the feeder
     thread computes for ``feed_cpu``; ``receive``: the loop's process (unpickling and handing over); ``draw``: the
-    sampler. ``measured``: the thread's clocks are known, else everything counts as ``fetch_off``. ``held_up``: how much
-    longer than that taking it took, since its worker computes: tensors are handed over by a thread of the worker, which
-    then waits for the GIL there, or for a core. ``sharing``: the part of ``collate_cpu`` that only a worker spends, as it
-    collates into shared memory. ``overlaps``: the worker was making another batch when the loop took this
-    one. ``wake``: until a worker that has nothing to do begins with it. ``delay``: how long the thread that made it
-    waited for a core; ``queued``: how long that of the loop did before it had the batch. ``delay_stall``, ``stall``: the
-    parts of these that what the threads compute does not explain (see ``demand``).
+    sampler. ``measured``: the thread's clocks are known, else everything counts as ``fetch_off``.
+
+    ``held_up``: how much longer than that taking it took, since its worker computes: tensors are handed over by a thread
+    of the worker, which then waits for the GIL there, or for a core. ``overlaps``: the worker was making another batch
+    when the loop took this one; ``freed``: and that had to wait until it was made. ``sharing``: the part of
+    ``collate_cpu`` that only a worker spends, as it collates into shared memory. ``wake``: until a worker that has
+    nothing to do begins with it. ``delay``: how long the thread that made it waited for a core; ``queued``: how long that
+    of the loop did before it had the batch. ``delay_stall``, ``stall``: the parts of these that what the threads compute
+    does not explain (see ``demand``).
     """
 
     fetch_cpu: int
@@ -38,6 +40,7 @@ class Work:
     draw: int = 0
     sharing: int = 0
     overlaps: bool = False
+    freed: bool = False
     wake: int = 0
     delay: int = 0
     delay_stall: int = 0
@@ -185,6 +188,7 @@ def _with_ways(works: Sequence[Work], batches: Sequence[Batch]) -> tuple[Work, .
             receive=way.receive,
             queued=way.queued,
             overlaps=way.overlaps,
+            freed=way.freed,
         )
         for work, batch in zip(works, batches, strict=True)
     )

@@ -272,8 +272,11 @@ class _Epoch:
     def _receive(self, idx: int) -> None:
         """While it waits the loop unpickles whatever arrives, whichever batch it waits for."""
         work = self._works[idx]
-        if self._jobs[self._owner[idx]] is not None:
-            self._advance_to_end(_Job(float(work.held_up), 0.0, 1.0))
+        making = self._jobs[self._owner[idx]]
+        if making is not None and work.held_up:
+            held = _Job(float(work.held_up), 0.0, 0.0)
+            while held.left > 1e-6 and self._jobs[self._owner[idx]] is making:
+                self._advance(held)
         self._advance_to_end(_Job(float(work.receive), 1.0, 1.0))
         self._stall(work.stall)
         self._arrive(idx)

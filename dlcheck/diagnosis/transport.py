@@ -5,7 +5,7 @@ All of it as with a core at hand, and with nothing else to do for the feeder thr
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +25,7 @@ class Way:
     receive: int = 0
     queued: int = 0
     overlaps: bool = False
+    freed: bool = False
 
 
 @dataclass(slots=True)
@@ -63,8 +64,11 @@ def ways(batches: Sequence[Batch]) -> dict[int, Way]:
             receive = between(batch.read, batch.pin_begin if batch.pin_begin is not None else batch.received)
             found[batch.idx] = Way(wake, lag + feed, cpu, receive)
         else:
-            overlaps = _overlaps(batch, made[batch.worker])
-            found[batch.idx] = Way(wake, lag + feed, cpu, taking.took, taking.queued, overlaps)
+            until = _makes_until(batch, made[batch.worker])
+            freed = until is not None and batch.received is not None and batch.received >= until
+            found[batch.idx] = Way(
+                wake, lag + feed, cpu, taking.took, taking.queued, until is not None, freed
+            )
     return found
 
 
@@ -123,12 +127,17 @@ def _feeding(batch: Batch, taking: _Taking | None) -> tuple[int, int]:
     return pickling + between(begun, arrived), cpu
 
 
-def _overlaps(batch: Batch, made: Sequence[tuple[int, int]]) -> bool:
-    """Whether the worker was making one of ``made``, in their order, while the loop took the batch."""
-    if batch.read is None or batch.received is None:
-        return False
-    last = bisect_left(made, (batch.received, 0)) - 1
-    return last >= 0 and made[last][1] > batch.read
+def _makes_until(batch: Batch, made: Sequence[tuple[int, int]]) -> int | None:
+    """Until when the worker makes the one of ``made``, in their order, that it is at while the loop takes the batch; None
+    where it makes none, or is not asked for anything: only for tensors, whose memory is named in the pipe.
+    """
+    if batch.read is None or batch.received is None or (batch.pipe_bytes or 0) > _PIPE_BYTES:
+        return None
+    position = max(0, bisect_right(made, (batch.read, 0)) - 1)
+    for begun, ended in made[position : position + 2]:
+        if ended > batch.read:
+            return ended if begun < batch.received else None
+    return None
 
 
 def between(begin: int | None, end: int | None) -> int:

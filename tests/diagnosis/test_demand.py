@@ -8,11 +8,13 @@ import pytest
 from building import MS, batch, cost, epoch, iterator, loader, ns, timeline
 
 from dlcheck.diagnosis.demand import (
+    FOREVER_NS,
     MOST_BATCHES,
     held_up,
     measured_slowdown,
     sampled,
     with_stalls,
+    with_transfer,
     without_firsts,
 )
 from dlcheck.diagnosis.evidence import gather_all
@@ -20,6 +22,7 @@ from dlcheck.diagnosis.ground import ground_of
 from dlcheck.diagnosis.loops import LoopEpoch, Step, Work, loop_epochs
 from dlcheck.diagnosis.machine import Cores
 from dlcheck.diagnosis.prediction import predict, with_workers
+from dlcheck.diagnosis.simulation import Ground, Setup, simulate
 from dlcheck.diagnosis.timeline import Batch, MachineSample, ProcessSample, WorkerLife
 
 ALONE = Cores(8, 8, 1.0, 0.1, 0.0, 0.0, 7.0, None)
@@ -70,6 +73,62 @@ def test_only_what_a_busy_worker_adds_is_held_up() -> None:
     (found,) = held_up([many(free + held)])
     assert {work.held_up for work in found.works[:6]} == {0}
     assert {(work.receive, work.held_up) for work in found.works[6:]} == {(2 * MS, 7 * MS)}
+
+
+def test_how_long_a_batch_is_held_up_is_not_known_where_it_always_ended_with_the_work() -> None:
+    free = [Work(MS, 0, receive=2 * MS)]
+    freed = [Work(MS, 0, receive=9 * MS, overlaps=True, freed=True)] * 20
+    (found,) = held_up([many(free + freed)])
+    assert {work.held_up for work in found.works[1:]} == {FOREVER_NS}
+    soon = [Work(MS, 0, receive=3 * MS, overlaps=True)] * 30
+    (found,) = held_up([many(free + freed + soon)])
+    assert {work.held_up for work in found.works[1:]} == {7 * MS, MS}
+
+
+def test_whether_the_worker_was_busy_until_the_batch_was_handed_over() -> None:
+    taken = {"read": ns(20), "received": ns(61), "pipe_bytes": 345}
+    first = replace(batch(0, 0, asked=20, got=61, fetch=(0, 10)), **taken)
+    busy = batch(1, 0, asked=71, got=72, fetch=(11, 60))
+    assert next((work.overlaps, work.freed) for work in works_of(first, busy)) == (True, True)
+    longer = batch(1, 0, asked=71, got=82, fetch=(11, 80))
+    assert next((work.overlaps, work.freed) for work in works_of(first, longer)) == (True, False)
+    idle = batch(1, 0, asked=71, got=82, fetch=(62, 80))
+    assert next((work.overlaps, work.freed) for work in works_of(first, idle)) == (False, False)
+    # Content that went through the pipe asks nothing more of its worker.
+    content = replace(first, pipe_bytes=1_000_000)
+    assert not works_of(content, busy)[0].overlaps
+
+
+def test_what_is_read_while_another_batch_is_awaited_is_paid_then() -> None:
+    early = replace(batch(1, 1, asked=110, got=110.2, fetch=(0, 40)), read=ns(45), received=ns(75))
+    late = replace(
+        batch(0, 0, asked=0, got=100, fetch=(0, 80)), read=ns(80), received=ns(95), wait_queued_ns=ns(10)
+    )
+    works = works_of(late, early)
+    # 20 and 35 ms (one was there when the other was read), of which 10 ms were waiting for a core.
+    assert [round(work.receive / MS) for work in works] == [16, 29]
+    assert sum(work.queued for work in works) == pytest.approx(ns(10), abs=2)
+
+
+def test_only_workers_collate_into_shared_memory() -> None:
+    made = [
+        batch(idx, 0, asked=20 * idx, got=20 * idx + 12, fetch=(20 * idx, 20 * idx + 10), collate_ms=1)
+        for idx in range(9)
+    ]
+    made = [replace(each, pipe_bytes=345, size_bytes=100_000) for each in made]
+    name = "torch.utils.data._utils.collate.default_collate"
+    life = loader([iterator([epoch(made)], workers=1)], collate_fn=name)
+    (found,) = with_transfer(loop_epochs(life), life, Setup(1))
+    assert found.works[0].collate_cpu == ns(1) and found.works[0].sharing == 160_000
+    ground = Ground(cores=2, host_cores=2, step_cores=0.0)
+    plain = replace(found, works=tuple(replace(work, sharing=0) for work in found.works))
+    saved = simulate([plain], Setup(0), ground).wall - simulate([found], Setup(0), ground).wall
+    assert saved == pytest.approx(9 * 160_000)
+    # And where batches were made inline until now, it comes on top.
+    (found,) = with_transfer(loop_epochs(life), life, Setup(0))
+    assert found.works[0].collate_cpu == ns(1) + found.works[0].sharing > ns(1)
+    other = replace(life, settings=life.settings | {"collate_fn": "train.pad"})
+    assert with_transfer(loop_epochs(other), other, Setup(1))[0].works[0].sharing == 0
 
 
 def test_what_a_new_worker_does_once_is_part_of_its_start() -> None:

@@ -136,3 +136,22 @@ def test_a_worker_with_nothing_to_do_has_to_wake() -> None:
     # One batch ahead at most: the worker is idle before each. Two ahead: only before the first.
     assert wall_ms([epoch], Setup(1, prefetch_factor=1)) == pytest.approx(200 * 5, rel=0.05)
     assert wall_ms([epoch], Setup(1, prefetch_factor=2)) == pytest.approx(200 * 2, rel=0.05)
+
+
+def test_the_loop_unpickles_all_that_arrives_while_it_waits() -> None:
+    # The first of three batches is slow: the loop reads the other two while it waits for it.
+    works = tuple(Work(0, off * MS, receive=30 * MS) for off in (200, 10, 10))
+    epoch = LoopEpoch(works, (Step(0),) * 3, 0, (0, 1, 2))
+    assert wall_ms([epoch], Setup(3)) == pytest.approx(200 + 30, abs=1)
+    assert wall_ms([replace(epoch, works=works[1:] + works[:1])], Setup(3)) == pytest.approx(230, abs=1)
+    # Of those that come together, each is unpickled after the other, before the first is there as after it.
+    together = tuple(Work(0, off * MS, receive=30 * MS) for off in (12, 10, 10))
+    assert wall_ms([replace(epoch, works=together)], Setup(3)) == pytest.approx(10 + 3 * 30, abs=1)
+
+
+def test_a_batch_is_held_up_at_most_until_its_worker_is_done() -> None:
+    epoch = loop(200, 10, cpu=33)
+    works = tuple(replace(work, held_up=3600 * 10**9) for work in epoch.works)
+    one, two = (wall_ms([replace(epoch, works=works)], Setup(workers)) for workers in (1, 2))
+    assert one == pytest.approx(200 * 33, rel=0.05)
+    assert 1.5 < one / two < 2.1
