@@ -26,6 +26,9 @@ _RECEIVE_NS = 500_000
 # kernel makes pages. Measured with torch 2.13, default_collate of 16 bytes and of 4 MB, with and without a worker.
 _SHARED_NS = 60_000
 _COPY_BYTES_PER_NS = 1.0
+# A worker that wakes for a batch computes with cold caches; and a batch that is drawn for it goes into a queue.
+_COLD_NS = 40_000
+_QUEUE_NS = 15_000
 # How many bytes name a tensor in what is pickled, and go with all of them.
 _NAME_BYTES = 200
 _ENVELOPE_BYTES = 150
@@ -130,8 +133,8 @@ def with_stalls(epochs: Sequence[LoopEpoch], slowdown: float) -> tuple[LoopEpoch
 
 
 def with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup) -> tuple[LoopEpoch, ...]:
-    """What being sent costs a batch, from its size: where batches were made inline, it is added, and where ``default_collate``
-    puts them into shared memory in a worker, that part of collating is set apart.
+    """What it costs a batch to be made by a worker and sent, from its size: it is added where batches were made inline, and
+    set apart where they were not. ``default_collate`` puts them into shared memory in a worker.
     """
     batches = [b for i in loader.iterators for e in i.epochs for b in e.batches]
     size = _usual([b.size_bytes for b in batches if b.size_bytes is not None])
@@ -143,12 +146,16 @@ def with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup)
 
     def sent(work: Work) -> Work:
         if setup.num_workers:
-            return replace(work, sharing=min(work.collate_cpu, sharing))
+            apart = min(work.collate_cpu, sharing)
+            cold = min(_COLD_NS, (work.cpu - apart) // 2)
+            return replace(work, sharing=apart + cold, queueing=min(work.draw, _QUEUE_NS))
         feed = _FEED_NS + copy
         return replace(
             work,
-            collate_cpu=work.collate_cpu + sharing,
-            sharing=sharing,
+            collate_cpu=work.collate_cpu + sharing + _COLD_NS,
+            sharing=sharing + _COLD_NS,
+            draw=work.draw + _QUEUE_NS,
+            queueing=_QUEUE_NS,
             feed=feed,
             feed_cpu=feed,
             receive=_RECEIVE_NS,

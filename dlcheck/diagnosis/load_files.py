@@ -8,6 +8,7 @@ anywhere.
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from dlcheck.probe.recording import (
     PROGRESS_OFFSET,
     RECORD,
     SAMPLE_OFFSET,
+    STUCK_OFFSET,
     VERSION,
 )
 
@@ -154,6 +156,9 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
     log.current_sample = (index - 1, begun) if index else None
     log.asked_got = PAIR.unpack_from(data, PROGRESS_OFFSET)
     log.histogram = tuple(array("Q", data[HISTOGRAM_OFFSET : HISTOGRAM_OFFSET + 8 * HISTOGRAM_BUCKETS]))
+    stuck, number = PAIR.unpack_from(data, STUCK_OFFSET)
+    if stuck:
+        notes.append(f"process {log.pid} could not go on recording ({_reason(number)}): its later events are missing")
     if len(data) % RECORD.size:
         notes.append(f"{path.name} is cut: its last events are not known")
         data = data[: len(data) - len(data) % RECORD.size]
@@ -162,3 +167,10 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
     records = RECORD.iter_unpack(memoryview(data)[PAGE_BYTES:])
     log.events = [Event(head & 255, head >> 8, idx, t, a, b) for head, idx, t, a, b in records if head]
     log.events.sort(key=lambda event: event.t)
+
+
+def _reason(number: int) -> str:
+    try:
+        return os.strerror(number)
+    except (OverflowError, ValueError):
+        return "the disk is full"

@@ -22,7 +22,8 @@ class Work:
     ``held_up``: how much longer than that taking it took, since its worker computes: tensors are handed over by a thread
     of the worker, which then waits for the GIL there, or for a core. ``overlaps``: the worker was making another batch
     when the loop took this one; ``freed``: and that had to wait until it was made. ``sharing``: the part of
-    ``collate_cpu`` that only a worker spends, as it collates into shared memory. ``wake``: until a worker that has
+    ``cpu`` that only a worker spends, as it collates into shared memory; ``queueing``: that of ``draw`` which only
+    handing the indices to a worker takes. ``wake``: until a worker that has
     nothing to do begins with it. ``delay``: how long the thread that made it waited for a core; ``queued``: how long that
     of the loop did before it had the batch. ``delay_stall``, ``stall``: the parts of these that what the threads compute
     does not explain (see ``demand``).
@@ -39,6 +40,7 @@ class Work:
     pin: int = 0
     draw: int = 0
     sharing: int = 0
+    queueing: int = 0
     overlaps: bool = False
     freed: bool = False
     wake: int = 0

@@ -120,7 +120,14 @@ def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, floa
     for work, step in zip(epoch.works, epoch.steps, strict=True):
         cpu, off = _demand(work, setup)
         cpu = max(0.0, cpu - work.sharing * setup.collate_scale)
-        wait = work.draw + cpu * loading + off + (work.pin if setup.pinning else 0) + work.delay_stall * crowd
+        wait = (
+            work.draw
+            - work.queueing
+            + cpu * loading
+            + off
+            + (work.pin if setup.pinning else 0)
+            + work.delay_stall * crowd
+        )
         waited += wait
         computed += cpu
         spent += wait + step.wall * _stretch(ground.step_cores, stepping)
