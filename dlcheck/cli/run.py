@@ -134,6 +134,9 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         return _fail(f"the run cannot be started: {error}")
     failed = 3 if conditions else 0
+    if not (recording / "recording.json").exists():
+        _say(f"no report: {'; '.join(result.notes) or f'nothing is left of the recording in {recording}'}")
+        return _pass_on(result.exit_code or failed)
     try:
         failed = _report(recording, arguments, conditions)
     except Exception as error:
@@ -175,7 +178,7 @@ def _report(recording: Path, arguments: argparse.Namespace, conditions: list[Con
         return _report_ceiling(recording, arguments)
     report = build_report(recording, check=not arguments.no_check, fresh=True)
     text = render_json(report)
-    (recording / "report.json").write_text(text, encoding="utf-8")
+    _keep(recording / "report.json", text)
     if arguments.quiet:
         pass
     elif arguments.format == "json":
@@ -201,12 +204,21 @@ def _report_ceiling(recording: Path, arguments: argparse.Namespace) -> int:
 
     found = ceilings(recording)
     text = ceiling_json(found)
-    (recording / "replay.json").write_text(text, encoding="utf-8")
+    _keep(recording / "replay.json", text)
     if arguments.format == "json" and not arguments.quiet:
         sys.stderr.write(text)
     elif not arguments.quiet:
         print_ceilings(found, sys.stderr)
     return 0
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file of the recording; where that cannot be done, what it says is printed all the same."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        _say(f"{path} was not written: {error.strerror}")
 
 
 def _pass_on(code: int) -> int:

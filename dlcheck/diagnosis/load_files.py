@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlcheck.probe.recording import (
+    ASK,
     BEGIN,
+    GOT,
     HISTOGRAM_BUCKETS,
     HISTOGRAM_OFFSET,
     MAGIC,
@@ -158,7 +160,9 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
     log.histogram = tuple(array("Q", data[HISTOGRAM_OFFSET : HISTOGRAM_OFFSET + 8 * HISTOGRAM_BUCKETS]))
     stuck, number = PAIR.unpack_from(data, STUCK_OFFSET)
     if stuck:
-        notes.append(f"process {log.pid} could not go on recording ({_reason(number)}): its later events are missing")
+        notes.append(
+            f"process {log.pid} could not go on recording ({_reason(number)}): its later events are missing"
+        )
     if len(data) % RECORD.size:
         notes.append(f"{path.name} is cut: its last events are not known")
         data = data[: len(data) - len(data) % RECORD.size]
@@ -167,6 +171,10 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
     records = RECORD.iter_unpack(memoryview(data)[PAGE_BYTES:])
     log.events = [Event(head & 255, head >> 8, idx, t, a, b) for head, idx, t, a, b in records if head]
     log.events.sort(key=lambda event: event.t)
+    if stuck:
+        # What the loop asked for last was answered, but that is not recorded: it is no wait until the end.
+        answered = max((event.t for event in log.events if event.kind == GOT), default=0)
+        log.events = [event for event in log.events if event.kind != ASK or event.t <= answered]
 
 
 def _reason(number: int) -> str:

@@ -5,11 +5,13 @@ memory-mapped, so that what was written survives SIGKILL.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import mmap
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 from dlcheck.probe.recording import (
@@ -23,6 +25,7 @@ from dlcheck.probe.recording import (
     PROGRESS_OFFSET,
     RECORD,
     SAMPLE_OFFSET,
+    STUCK_OFFSET,
     VERSION,
 )
 
@@ -88,6 +91,7 @@ class EventFile:
                         self.page.append(self.page[len(self.page) - MAX_PAGES // 2])
             except OSError as error:
                 self.stuck = error
+                _pack_pair(self._header, STUCK_OFFSET, time.monotonic_ns(), error.errno or 0)
         return self.stuck is None
 
     def _extend(self, pages: int) -> None:
@@ -97,9 +101,10 @@ class EventFile:
         begin, size = len(self.page) * PAGE_BYTES, pages * PAGE_BYTES
         fd = os.open(self._path, os.O_RDWR)
         try:
-            written = os.pwrite(fd, bytes(size), begin)
-            if written < size:
-                raise OSError(f"short write to {self._path}")
+            if os.pwrite(fd, bytes(size), begin) < size:
+                # What was written of it is given back: others may need the room.
+                os.ftruncate(fd, begin)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
             segment = mmap.mmap(fd, size, offset=begin, **_MAP_OPTIONS)
         finally:
             os.close(fd)

@@ -16,6 +16,7 @@ from dlcheck.probe.counters import Counters
 from dlcheck.probe.hangs import Hangs
 from dlcheck.probe.notices import Notices
 from dlcheck.probe.roster import Roster, WorkerProcess
+from dlcheck.probe.space import Space
 from dlcheck.probe.stacks import Stacks
 
 _PERIOD_S = 0.5
@@ -38,6 +39,7 @@ class Monitor:
         self._root = root
         self._sample_stacks = sample_stacks
         self._roster = Roster(recording)
+        self._space = Space(recording)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dlcheck_monitor", daemon=True)
         self._cost: dict[str, Any] = {}
@@ -52,6 +54,8 @@ class Monitor:
         self._thread.join()
         self._roster.update()
         self._reap()
+        self._look_at_disk()
+        self._space.release()
         return self._cost
 
     def _run(self) -> None:
@@ -96,11 +100,17 @@ class Monitor:
             hangs.tick(roster)
         self._notices.tick(roster)
         roster.forget_ended()
+        self._look_at_disk()
         if roster.size_bytes > _MOST_RECORDING_BYTES and not (self._recording / "full").exists():
             (self._recording / "full").touch()
             self.notes.append(
                 "the recording has reached its size limit: processes started later are not in it"
             )
+
+    def _look_at_disk(self) -> None:
+        trouble = self._space.trouble()
+        if trouble is not None and trouble not in self.notes:
+            self.notes.append(trouble)
 
     def _usable_pyspy(self) -> str | None:
         if not self._sample_stacks:

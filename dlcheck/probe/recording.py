@@ -11,6 +11,7 @@
     stacks/hang-*.json       one look at a loop that waits: see ``dlcheck.probe.hangs``
     sample-inside            present when workers are to sample their own stacks
     full                     present when the size limit is reached: new processes record nothing
+    spare                    room for the manifest and the report, should the disk be full when the run ends
 
 PID-T is the process id and the CLOCK_MONOTONIC nanosecond at which the file was opened, so that a process id
 that the system hands out twice does not mix two processes. Every time is CLOCK_MONOTONIC in nanoseconds.
@@ -31,6 +32,7 @@ throttled, its OOM kills, CPU s that programs without a lowered priority (``nice
     header   0  a record of kind BEGIN: idx = format version, a = process id, b = MAGIC
             32  two u64, overwritten for each sample: dataset index + 1 (0: none), time at which it was begun
             64  two u64, overwritten for each batch: time of the last ``next`` asked, of the last one answered
+            80  two u64: time at which the file could not grow (0: it could), error number
           2048  256 u64: histogram of the time per sample, see ``bucket``
     record   u32 kind | serial << 8, u32 idx, u64 t, u64 a, u64 b
 
@@ -60,6 +62,7 @@ RECORD = struct.Struct("<IIQQQ")
 PAIR = struct.Struct("<QQ")
 SAMPLE_OFFSET = 32
 PROGRESS_OFFSET = 64
+STUCK_OFFSET = 80
 HISTOGRAM_OFFSET = 2048
 HISTOGRAM_BUCKETS = 256
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from dlcheck.diagnosis.load_files import read_processes
 from dlcheck.diagnosis.recording import load
 from dlcheck.probe import recording as k
 from dlcheck.probe.eventfile import EventFile
+from dlcheck.probe.space import Space
 
 
 @pytest.fixture
@@ -81,7 +83,47 @@ def test_full_disk_drops_events_and_raises_nothing(directory: Path, monkeypatch:
     for i in range(1000):
         file.append(k.FETCH, 0, i, i + 1)
     assert file.stuck is not None
-    assert len(read_processes(directory, [])[0].events) == 128
+    notes: list[str] = []
+    assert len(read_processes(directory, notes)[0].events) == 128
+    assert any("No space left on device" in note for note in notes)
+
+
+def test_last_question_before_the_disk_was_full_is_no_wait(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make(directory)
+    monkeypatch.setattr("dlcheck.probe.eventfile.os.pwrite", lambda fd, data, offset: len(data) // 2)
+    for i in range(1000):
+        if i % 3:
+            file.append(k.INDEX, 1, i, 300 + 10 * i)
+        file.append(k.ASK, 1, 0, 301 + 10 * i, 7)
+        file.append(k.GOT, 1, i, 305 + 10 * i, 301 + 10 * i)
+    (log,) = read_processes(directory, [])
+    kinds = [event.kind for event in log.events]
+    assert kinds.count(k.ASK) == kinds.count(k.GOT) > 10
+    # What was written in vain was given back.
+    assert (directory / "events" / "7-100.bin").stat().st_size == 2 * k.PAGE_BYTES
+
+
+def test_room_is_kept_for_the_end_and_a_full_disk_is_noted(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Space(directory)
+    assert (directory / "spare").stat().st_size > 100_000 and space.trouble() is None
+    space.release()
+    assert not (directory / "spare").exists()
+    monkeypatch.setattr(
+        "dlcheck.probe.space.os.statvfs", lambda path: SimpleNamespace(f_bavail=3, f_frsize=4096)
+    )
+    assert "full" in (space.trouble() or "")
+    Space(directory)
+    assert not (directory / "spare").exists()
+
+
+def test_removed_folder_is_noted(tmp_path: Path) -> None:
+    space = Space(tmp_path / "gone")
+    assert "removed" in (space.trouble() or "")
+    space.release()
 
 
 def test_descriptors_closed_by_the_program_do_no_harm(directory: Path) -> None:
