@@ -23,13 +23,19 @@ from dlcheck.diagnosis.demand import (
     without_firsts,
 )
 from dlcheck.diagnosis.ground import ground_of, scaled, with_others
-from dlcheck.diagnosis.loops import LoopEpoch
+from dlcheck.diagnosis.loops import LoopEpoch, Work
 from dlcheck.diagnosis.machine import Cores
 from dlcheck.diagnosis.simulation import Ground, Setup, ending, simulate
 from dlcheck.diagnosis.timeline import LoaderLife
 
 WORST_FIT = 0.35
 """A simulated present further than this from the measured one is no ground for a prediction."""
+
+# How far predictions are off on a calm machine, and how much more where much changes.
+_ERROR = 0.03
+_ERROR_OF_CHANGE = 0.07
+# By how much of itself what others use changes within minutes: as it did between the runs of the scoreboard.
+_OTHERS_VARY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +101,10 @@ def build_model(
         ground, present = shared, simulate(replayed, setup, shared).wall
     fit = present / (wall_ns * share)
     others = cores.others or 0.0
-    spread = max(cores.others_deviation, 0.25 * max(ground.others, others))
-    # Some of the others may have as low a priority.
-    calm = shared if ground.taken else _shifted(ground, -spread)
-    busy = _shifted(ground, spread)
+    spread = max(cores.others_deviation, _OTHERS_VARY * max(ground.others, others))
+    # Some of the others may have as low a priority, and the scheduler may let a group have more for more threads, or not.
+    calm = replace(shared if ground.taken else _shifted(ground, -spread), grouped=0.0)
+    busy = replace(_shifted(ground, spread), grouped=1.0 if ground.grouped else 0.0)
     now = (present, *(simulate(replayed, setup, each).wall for each in (calm, busy)))
     return Model(replayed, setup, ground, (calm, busy), fit, _refusal(replayed, fit), now)
 
@@ -122,7 +128,7 @@ def predict(model: Model, change: Mapping[str, Any], setup: Setup) -> Prediction
     ratios = [now / then[ground] for now, ground in zip(model.now, grounds, strict=True)]
     # What the model misses now it will miss then; how much of that cancels is not known.
     doubt = abs(model.fit - 1.0) / 2
-    error = 0.03 + doubt * min(1.0, abs(ratios[0] - 1.0))
+    error = _ERROR + (_ERROR_OF_CHANGE + doubt) * min(1.0, abs(ratios[0] - 1.0))
     return Prediction(change, ratios[0], min(ratios) * (1 - error), max(ratios) * (1 + error))
 
 
@@ -134,17 +140,16 @@ def calm_loading_share(model: Model) -> float:
     ground = replace(
         model.ground, others=0.0, taken=0.0, start=0.0, ready=0.0, opening=0.0, reset=0.0, shutdown=0.0
     )
-    epochs = tuple(
-        replace(
-            epoch, works=tuple(replace(work, feed=0, receive=0, held_up=0, draw=0) for work in epoch.works)
-        )
-        for epoch in model.epochs
-    )
+    epochs = tuple(replace(e, works=tuple(map(_making_only, e.works))) for e in model.epochs)
     now = simulate(epochs, setup, ground).wall
     free = simulate(epochs, replace(setup, fetch_scale=0.0, collate_scale=0.0), ground).wall
     # The first batch of an epoch is always waited for.
     first = sum(epoch.works[0].busy for epoch in epochs) if setup.num_workers else 0
     return max(0.0, now - first - free) / now if now else 0.0
+
+
+def _making_only(work: Work) -> Work:
+    return Work(work.fetch_cpu, work.fetch_off, work.collate_cpu, work.collate_off)
 
 
 def setup_of(loader: LoaderLife) -> Setup:

@@ -47,7 +47,8 @@ class Ground:
 
     ``cores``: what the run may use; ``host_cores``: what there is; ``others``: cores that other programs
     want, and share with us; ``taken``: cores that programs of a higher priority use, whatever we want. ``grouped``:
-    all of the run gets one share, however many of its threads want a core. ``crowding``: the share of the cores that
+    how far the run keeps to the share that it got when it wanted ``wanted`` cores, however many of its threads want one
+    (0: each thread gets its own). ``crowding``: the share of the cores that
     all but the loop's process used when stalls were measured. ``step_cores``: cores that the loop's step uses.
     ``threads``: cores that a worker uses while it is on the CPU. ``start``: of one worker, paid one after the other
     by the loop; ``ready``: until a started worker begins to fetch, for which it needs a core for the share
@@ -59,7 +60,8 @@ class Ground:
     host_cores: float
     others: float = 0.0
     taken: float = 0.0
-    grouped: bool = False
+    grouped: float = 0.0
+    wanted: float = 1.0
     crowding: float = 0.0
     step_cores: float = 1.0
     threads: float = 1.0
@@ -107,10 +109,14 @@ def ending(workers: int, ground: Ground) -> float:
 
 def _slowdown(own: float, ground: Ground) -> float:
     left = max(_LEAST_CORES, ground.host_cores - ground.taken)
-    # Threads beyond the cores get a group no more of them: its share is divided among more.
-    heard = min(own, ground.host_cores) if ground.grouped else own
-    shared = own / heard * (heard + ground.others) / ground.host_cores if heard else 1.0
-    return max(1.0, own / ground.cores, own / left, shared)
+    if not ground.grouped:
+        return max(1.0, own / ground.cores, own / left, (own + ground.others) / ground.host_cores)
+    # Threads beyond the cores get a group no more of them.
+    heard = min(own, ground.host_cores)
+    by_thread = ground.host_cores * heard / (heard + ground.others) if heard else 0.0
+    by_group = ground.host_cores * ground.wanted / (ground.wanted + ground.others)
+    got = (1.0 - ground.grouped) * min(own, by_thread) + ground.grouped * min(own, by_group)
+    return max(1.0, own / ground.cores, own / left, own / got if got else 1.0)
 
 
 def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, float, float]:
