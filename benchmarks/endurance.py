@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from traces_left import Place, Process, own_shared_memory
+from traces_left import Place, own_shared_memory, role_of
 
 _PROGRAM = Path(__file__).parent / "programs" / "steady.py"
 _NOISE = {
@@ -36,7 +36,7 @@ _NOISE = {
 }
 """How much growth from begin to end is none: a share, or an amount if that is more."""
 _MOST = {"mapped MB": 140.0, "of recording": 56.0}
-"""Figures that grow with an event file: up to this. A file ends at 67 MB and 26 maps; a forked worker inherits the loop's, too."""
+"""Figures that grow with an event file: up to this. It ends at 67 MB and 26 maps; a forked worker inherits those of the loop."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -132,7 +132,7 @@ def _watch(
         seen: dict[str, list[dict[str, float]]] = {}
         for process in place.processes():
             with contextlib.suppress(OSError, ValueError, IndexError, KeyError):
-                role, look = _role(process, run.pid), _look(process.pid, recording)
+                role, look = role_of(process, run.pid, str(_PROGRAM)), _look(process.pid, recording)
                 seen.setdefault(role, []).append(look)
                 spent = look.pop("cpu s")
                 # py-spy comes and goes between two looks, and its CPU time with it.
@@ -152,16 +152,6 @@ def _watch(
         for role, looks in seen.items():
             for name in looks[0]:
                 series.add(role, name, t, sum(look[name] for look in looks) / len(looks))
-
-
-def _role(process: Process, launcher: int) -> str:
-    if process.pid == launcher:
-        return "launcher"
-    if Path(process.command[0]).name == "py-spy":
-        return "py-spy"
-    if str(_PROGRAM) in process.command:
-        return "loop" if process.parent == launcher else "worker"
-    return "other"
 
 
 def _look(pid: int, recording: Path) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import time
 import uuid
 from dataclasses import dataclass
@@ -35,6 +36,20 @@ class Process:
     pid: int
     parent: int
     command: tuple[str, ...]
+
+
+def role_of(process: Process, launcher: int, program: str) -> str:
+    """What a process of a run of ``program`` is: "launcher", "loop", "worker", "py-spy", "helper" or "other"."""
+    if process.pid == launcher:
+        return "launcher"
+    if Path(process.command[0]).name == "py-spy":
+        return "py-spy"
+    if "-IS" in process.command:
+        return "helper"
+    if program not in process.command:
+        return "other"
+    # A launcher that was killed leaves the loop to this process, or to the first one.
+    return "loop" if process.parent in (launcher, os.getpid(), 1) else "worker"
 
 
 class Place:
@@ -81,8 +96,10 @@ class Place:
             with contextlib.suppress(OSError):
                 os.kill(process.pid, 9)
         for path in self.temporary.iterdir():
-            with contextlib.suppress(OSError):
-                path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         self._shm |= self._shared()
 
     def _left(self) -> list[str]:

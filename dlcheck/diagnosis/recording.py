@@ -57,6 +57,10 @@ def read_host(path: Path) -> Host:
     notes: list[str] = []
     manifest = read_manifest(path, notes)
     notes += [str(note) for note in manifest.get("notes") or ()]
+    if "begin" in manifest and "end" not in manifest:
+        notes.append(
+            "the end of the run was not recorded: it still goes on, or dlcheck was killed; its exit status is not known"
+        )
     logs = read_words(path, notes)
     notes += _overridden(manifest, logs)
     processes, machine = load_processes(path, notes), load_machine(path, notes)

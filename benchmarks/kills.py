@@ -1,0 +1,235 @@
+"""Whether kill -9 of any process of a probed run, at any moment, changes the training's fate or leaves something behind.
+
+    python benchmarks/kills.py --times 100 --seed 1
+
+A small training runs under ``dlcheck run``, with two workers that stay or are started anew for each epoch. One of its processes
+is killed at a random moment: the launcher, the training process, a worker, py-spy, or the process that py-spy is tried on. Then
+
+- the exit status of the training and what it printed are those of the plain run, with the same process killed after as many
+  batches (what is random there is repeated; the outcomes may not be disjoint); killed helpers and launchers change nothing;
+- ``dlcheck report`` reads the recording: it holds every batch that the loop got, and a note where its end is missing;
+- no process, no shared memory and no temporary file is left, but the folder ``pymp-*`` that a killed process with a resource
+  sharer leaves without the probe, too.
+
+The exit status is 1 where some of it does not hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import ctypes
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from traces_left import Place, own_shared_memory, role_of
+
+_PROGRAM = Path(__file__).parent / "programs" / "steady.py"
+_VICTIMS = ("launcher", "loop", "worker", "py-spy", "helper")
+_SECONDS, _RATE, _EPOCH = 2.5, 60, 50
+_LIMIT_S = 120.0
+_PATIENCE_S = 15.0
+"""torch's workers look for their parent every 5 s."""
+_MOST_S = {"helper": 0.05, "py-spy": 4.0}
+_AGAIN = 4
+_OWN_LEFT = dict.fromkeys(("loop", "worker"), "temporary file pymp-")
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. ``status``: of the training, None where nobody could wait for it; ``killed_after``: batches that
+    had been printed then, None: nothing was killed.
+    """
+
+    status: int | None
+    stdout: str
+    stderr: str
+    killed_after: int | None
+    left: tuple[str, ...]
+    hung: bool
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When to kill: after so many seconds of the training process, and so many batches that were printed."""
+
+    victim: str
+    seconds: float = 0.0
+    batches: int = 0
+
+
+@dataclass
+class Tally:
+    """Of one victim."""
+
+    runs: int = 0
+    killed: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--times", type=int, default=100, help="kills (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
+    parser.add_argument("--only", choices=_VICTIMS, help="kill no other than this")
+    arguments = parser.parse_args()
+    private = own_shared_memory()
+    # Children of a killed launcher become ours, so that their status can be had.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}", end="")
+    print(", /dev/shm of its own" if private else ", /dev/shm shared with others", flush=True)
+    chance, tallies = random.Random(arguments.seed), {victim: Tally() for victim in _VICTIMS}
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        place = Place(Path(folder))
+        full = {persistent: _run(place, None, persistent, None) for persistent in (False, True)}
+        for number in range(arguments.times):
+            # Each victim, and both kinds of workers, in turn: what is random is the moment.
+            victim = arguments.only or _VICTIMS[number % len(_VICTIMS)]
+            persistent = bool(number // len(_VICTIMS) % 2)
+            tally = tallies[victim]
+            tally.runs += 1
+            recording = Path(folder, f"recording-{number}")
+            # The helper and the first py-spy live for less than a second.
+            kill = Kill(victim, seconds=chance.uniform(0, _MOST_S.get(victim, 6.0)))
+            outcome = _run(place, recording, persistent, kill)
+            tally.killed += outcome.killed_after is not None
+            wrong = _judge(place, victim, persistent, outcome, recording, full[persistent])
+            tally.wrong += [
+                f"kill {number} ({victim}, after {outcome.killed_after} batches): {line}" for line in wrong
+            ]
+            for line in tally.wrong[-len(wrong) :] if wrong else ():
+                print(line, flush=True)
+            place.end_all()
+            if not wrong:
+                subprocess.run(["rm", "-rf", str(recording)], check=True)
+    print(f"{'victim':<10} {'runs':>5} {'killed':>7} {'wrong':>6}")
+    for victim, tally in tallies.items():
+        print(f"{victim:<10} {tally.runs:5} {tally.killed:7} {len(tally.wrong):6}")
+    sys.exit(1 if any(tally.wrong for tally in tallies.values()) else 0)
+
+
+def _run(place: Place, recording: Path | None, persistent: bool, kill: Kill | None) -> Outcome:
+    """A run of the program: plain where there is no recording."""
+    options = ["--rate", str(_RATE), "--seconds", str(_SECONDS), "--epoch", str(_EPOCH), "--every", "1"]
+    command = [sys.executable, str(_PROGRAM), *options, *(["--persistent"] if persistent else [])]
+    if recording is not None:
+        probe = [sys.executable, "-m", "dlcheck", "run", "--quiet", "--no-check", "--output", str(recording)]
+        command = [*probe, "--", *command]
+    output, errors = place.folder / "stdout", place.folder / "stderr"
+    with output.open("wb") as out, errors.open("wb") as err:
+        child = subprocess.Popen(
+            command,
+            env=place.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=place.folder,
+        )
+    statuses: dict[int, int] = {}
+    killed_after = loop = begun = None
+    deadline = time.monotonic() + _LIMIT_S
+    while time.monotonic() < deadline:
+        _reap(statuses)
+        running = {p.pid: role_of(p, child.pid if recording else 0, str(_PROGRAM)) for p in place.processes()}
+        if child.pid in statuses and loop not in running:
+            break
+        loop = loop or next((pid for pid, role in running.items() if role == "loop"), None)
+        if loop is not None and kill is not None and killed_after is None:
+            begun = begun or time.monotonic()
+            count = output.read_bytes().count(b"\n")
+            victims = [pid for pid, role in running.items() if role == kill.victim]
+            if victims and count >= kill.batches and time.monotonic() - begun >= kill.seconds:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victims[-1], signal.SIGKILL)
+                    killed_after = count
+        time.sleep(0.005)
+    hung = time.monotonic() >= deadline
+    left = tuple(place.left(0.0 if hung else _PATIENCE_S))
+    _reap(statuses)
+    # The launcher hands on the status of the training, unless it was killed itself.
+    first = child.pid if kill is None or kill.victim != "launcher" or killed_after is None else loop
+    return Outcome(statuses.get(first or 0), output.read_text(), errors.read_text(), killed_after, left, hung)
+
+
+def _reap(statuses: dict[int, int]) -> None:
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            statuses[ended[0]] = os.waitstatus_to_exitcode(ended[1])
+
+
+def _judge(
+    place: Place, victim: str, persistent: bool, seen: Outcome, recording: Path, full: Outcome
+) -> list[str]:
+    """What does not hold."""
+    wrong = [
+        f"left behind: {line}"
+        for line in seen.left
+        if victim not in _OWN_LEFT or _OWN_LEFT[victim] not in line
+    ]
+    if seen.hung:
+        return [*wrong, f"hangs, without an end: {seen.stderr[-500:]}"]
+    if not full.stdout.startswith(seen.stdout):
+        wrong.append("it printed what the plain run does not print")
+    if victim in ("loop", "worker") and seen.killed_after is not None:
+        wrong += _other_fate(place, victim, persistent, seen)
+    else:
+        # A launcher that is killed when the training has ended has taken its status along.
+        gone = victim == "launcher" and seen.status is None
+        if seen.status != full.status and not gone:
+            wrong.append(f"status {seen.status}, not {full.status}: {seen.stderr[-500:]}")
+        if seen.stdout != full.stdout:
+            wrong.append(
+                f"{len(seen.stdout.splitlines())} lines were printed, not {len(full.stdout.splitlines())}"
+            )
+    return wrong + _misread(victim, seen, recording)
+
+
+def _other_fate(place: Place, victim: str, persistent: bool, seen: Outcome) -> list[str]:
+    """Whether the plain run never ends as this one did, when the same process is killed after as many batches."""
+    fates = []
+    for _ in range(_AGAIN):
+        count = seen.killed_after or 0
+        plain = _run(place, None, persistent, Kill(victim, batches=count))
+        place.end_all()
+        fates.append((plain.status, "done" in plain.stdout))
+        if fates[-1] == (seen.status, "done" in seen.stdout):
+            return []
+    return [f"status {seen.status}, done: {'done' in seen.stdout}; plain runs: {fates}; {seen.stderr[-500:]}"]
+
+
+def _misread(victim: str, seen: Outcome, recording: Path) -> list[str]:
+    """What is wrong with the report of the recording."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dlcheck", "report", "--format", "json", str(recording)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        return [f"dlcheck report: status {done.returncode}: {done.stderr[-500:]}"]
+    report = json.loads(done.stdout)
+    printed = sum(line[0].isdigit() for line in seen.stdout.splitlines())
+    read = sum(loader["batches"] for loader in report["loaders"])
+    wrong = []
+    # The loop prints a batch after it got it.
+    if not printed <= read <= printed + 1:
+        wrong.append(f"the recording holds {read} batches, and {printed} were printed")
+    notes = " ".join(report["notes"])
+    if victim == "launcher" and seen.killed_after is not None and not (recording / "report.json").exists():
+        if "the end of the run was not recorded" not in notes:
+            wrong.append(f"no note says that the end is missing: {notes}")
+    stray = [path.name for path in recording.rglob("*") if path.suffix in (".raw", ".new")]
+    return wrong + [f"left in the recording: {name}" for name in stray]
+
+
+if __name__ == "__main__":
+    main()
