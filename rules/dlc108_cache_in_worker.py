@@ -54,7 +54,7 @@ def _stores(function: ItemFunction) -> Iterator[Report]:
     seen: set[At] = set()
     for store in scope.stores:
         attr = _container(store, scope)
-        if not attr or store.augmented or store.at in seen or _bounded(scope, attr):
+        if not attr or store.augmented or store.at in seen or _bounded(scope, attr) or _within_limit(store):
             continue
         if not _own_store(function, attr) or not _loaded(function, store.value):
             continue
@@ -104,6 +104,15 @@ def _bounded(scope: Scope, attr: str) -> bool:
                 if _length_of(part, attr, method):
                     return True
     return False
+
+
+def _within_limit(store: Store) -> bool:
+    """Stored only while a size is below a limit: ``if self.used + size < self.limit:``."""
+    return any(
+        around.kind == "if"
+        and any(isinstance(part, Op) and part.op in ("<", "<=", ">", ">=") for part in walk(around.node.test))
+        for around in (store.block.chain() if store.block is not None else ())
+    )
 
 
 def _length_of(expr: Expr, attr: str, scope: Scope) -> bool:
@@ -259,6 +268,25 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Shards(Dataset):
+            def __init__(self, paths, limit):
+                self.paths, self.limit, self.used = paths, limit, 0
+                self.shards = [None] * len(paths)
+            def __len__(self):
+                return len(self.paths)
+            def __getitem__(self, index):
+                if self.shards[index] is not None:
+                    return self.shards[index]
+                shard = np.load(self.paths[index])
+                if self.used + shard.nbytes < self.limit:
+                    self.shards[index] = shard
+                    self.used += shard.nbytes
+                return shard
+        """,
         """
         import h5py
         from torch.utils.data import Dataset

@@ -16,7 +16,7 @@ Linux from Python 3.14, which no longer forks by default. Source: PyTorch docume
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At
+from dlcheck.facts.model import At, Const
 from dlcheck.lint.main_guard import under_main_guard
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
@@ -52,7 +52,7 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
         if not guarded(site.block):
             loader = _consumes(program, site, consumed)
             places += [(site.at, site.block, loader)] if loader is not None else []
-    places = [place for place in places if not guarded(place[1])]
+    places = [place for place in places if not guarded(place[1]) and not _asks_for_none(module, place[2])]
     if not places:
         return
     at, block, loader = min(places, key=lambda place: place[0])
@@ -64,10 +64,25 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
         f"this script starts workers at module level: {where} each worker runs the whole script again, and it ends with "
         '`RuntimeError`. Put this code below `if __name__ == "__main__":`, or in a function that is called there',
         severity="error" if method != "fork" else None,
+        confidence="low" if loader.workers == "none by default" else None,
         help='move the module-level code into `def main():`, and call it below `if __name__ == "__main__":`',
         also=((loader.scope, loader.at),),
         fix=under_main_guard(program, module, at),
     )
+
+
+def _asks_for_none(module: Module, loader: Loader) -> bool:
+    """The script has the loader made elsewhere, and wherever it gives a number of workers that is 0."""
+    if loader.scope.module is module:
+        return False
+    given = [
+        value
+        for scope in module.scopes
+        for site in scope.calls
+        for name, value in site.call.keywords
+        if name == "num_workers"
+    ]
+    return bool(given) and all(isinstance(value, Const) and value.value == 0 for value in given)
 
 
 def _consumes(program: Program, site: CallSite, consumed: dict[Scope, list[Loader]]) -> Loader | None:
@@ -151,6 +166,30 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        # file: example.py
+        from series import Series
+
+        loader = Series().to_loader(train=True, num_workers=0)
+        for batch in loader:
+            print(batch)
+        # file: other.py
+        from series import Series
+
+        def main():
+            for batch in Series().to_loader(train=True, num_workers=4):
+                print(batch)
+        # file: series.py
+        from torch.utils.data import DataLoader, Dataset
+
+        class Series(Dataset):
+            def __getitem__(self, index):
+                return index
+            def to_loader(self, train, **kwargs):
+                settings = dict(shuffle=train, batch_size=8)
+                settings.update(kwargs)
+                return DataLoader(self, **settings)
+        """,
         """
         from torch.utils.data import DataLoader
 

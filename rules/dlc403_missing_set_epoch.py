@@ -21,6 +21,7 @@ from dlcheck.facts.model import Call, Expr, Name, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.lint.tell_epoch import tell_epoch
+from dlcheck.program.handed_on import SAMPLES_ANEW, is_handed_to
 from dlcheck.program.items import argument
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import walk
@@ -102,13 +103,9 @@ def _by_framework(program: Program, loader: Loader) -> bool:
     """A framework drives the loader: it calls ``set_epoch`` itself."""
     if any(use.kind == "hook" for use in program.uses_of[loader]):
         return True
-    for name in ("prepare", "prepare_data_loader", "setup_dataloaders"):
-        for site in program.evaluator.callers.named(name):
-            if any(
-                loader in program.consumption.loaders_in(argument, site.scope) for argument in site.call.args
-            ):
-                return True
-    return False
+    return is_handed_to(
+        program, loader, ("prepare", "prepare_data_loader", "setup_dataloaders", *SAMPLES_ANEW)
+    )
 
 
 def _told(program: Program, loader: Loader, sampler: Made) -> bool:

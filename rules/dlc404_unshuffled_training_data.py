@@ -21,6 +21,7 @@ from dlcheck.facts.model import Attr, Call, Const, Expr, Name, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.handed_on import SAMPLES_ANEW, is_handed_to
 from dlcheck.program.loaders import Loader
 from dlcheck.program.names import is_test
 from dlcheck.program.paths import callee_names, walk
@@ -102,6 +103,8 @@ def _order_is_no_matter(program: Program, loader: Loader) -> bool:
     size = [expr for expr, _ in loader.given("batch_size")]
     if any("len" in _called(expr) or (isinstance(expr, Const) and expr.value is None) for expr in size):
         return True  # the whole data set is one batch, or the data set makes the batches
+    if is_handed_to(program, loader, SAMPLES_ANEW):
+        return True
     if _shuffles(loader.scope) or any(_MADE_UP.search(name) for name in _dataset_names(loader)):
         return True
     for value in loader.datasets:
@@ -154,10 +157,25 @@ def _draws_or_shuffles(program: Program, cls: Scope) -> bool:
     index = method.params[1].name
     if not any(name.id == index for inner in method.descend() for name, _ in inner.names):
         return True
-    return any(
+    return any(_draws_index(step.scope) for step in dataset.item_path.steps)
+
+
+def _draws_index(scope: Scope) -> bool:
+    """What is looked up is drawn: ``self.paths[random.randrange(n)]``, or ``index = random.randrange(n)`` in a function
+    that is given an index. Another item in place of one that cannot be read is none.
+    """
+    if any(
         sub.base is not None and _last(getattr(sub.index, "func", sub.index)) in _DRAWING
-        for step in dataset.item_path.steps
-        for sub, _ in step.scope.subs
+        for sub, _ in scope.subs
+    ):
+        return True
+    return any(
+        binding.kind == "assign"
+        and isinstance(binding.value, Call)
+        and _last(binding.value.func) in _DRAWING
+        and not any(b.kind == "except" for b in (binding.block.chain() if binding.block is not None else ()))
+        for param in scope.params[1:]
+        for binding in scope.bindings.get(param.name, ())
     )
 
 
@@ -172,6 +190,29 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import random
+        from torch.utils.data import DataLoader, Dataset
+
+        class Photos(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+            def __len__(self):
+                return len(self.paths)
+            def __getitem__(self, index):
+                try:
+                    return read(self.paths[index])
+                except OSError:
+                    index = random.randint(0, len(self.paths) - 1)
+                    return read(self.paths[index])
+
+        def main(model, paths, optimizer):
+            train_loader = DataLoader(Photos(paths), batch_size=8)  # <- DLC404
+            for epoch in range(10):
+                for x in train_loader:
+                    model(x).backward()
+                    optimizer.step()
+        """,
         """
         from torch.utils.data import DataLoader
         from torchvision.datasets import ImageFolder
@@ -234,6 +275,44 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import random
+        from torch.utils.data import DataLoader, Dataset
+
+        class Speech(Dataset):
+            def __init__(self, files, mode):
+                self.files, self.mode = files, mode
+            def __len__(self):
+                return len(self.files)
+            def __getitem__(self, index):
+                return self.load(None if self.mode == "train" else index)
+            def load(self, index=None):
+                if index is None:
+                    index = random.randint(0, len(self.files) - 1)
+                return read(self.files[index])
+
+        def main(model, files, optimizer):
+            train_loader = DataLoader(Speech(files, "train"), batch_size=8)
+            for epoch in range(10):
+                for x in train_loader:
+                    model(x).backward()
+                    optimizer.step()
+        """,
+        """
+        from opacus import PrivacyEngine
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import CIFAR10
+
+        def main(model, optimizer):
+            train_loader = DataLoader(CIFAR10("data"), batch_size=64)
+            model, optimizer, train_loader = PrivacyEngine().make_private(
+                module=model, optimizer=optimizer, data_loader=train_loader
+            )
+            for epoch in range(10):
+                for x, y in train_loader:
+                    model(x).backward()
+                    optimizer.step()
+        """,
         """
         from torch.utils.data import DataLoader
         from torchvision.datasets import ImageFolder

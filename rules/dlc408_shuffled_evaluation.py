@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.handed_on import is_handed_to
 from dlcheck.program.loaders import Loader
 from dlcheck.program.looks import left_early
 from dlcheck.program.names import is_test
@@ -64,6 +65,8 @@ def _for_evaluation(program: Program, loader: Loader) -> bool:
     hook = lightning_hook(program.evaluator, loader.scope)
     if hook is None and not loader.words & _EVAL_WORDS:
         return False
+    if is_handed_to(program, loader, ("cycle",)):
+        return False  # batches without an end are no pass over the data
     uses = program.uses_of[loader]
     if program.role(loader) != "eval" or any(
         program.use_role(use) == "train" for use in uses if use.kind in ("for", "next", "comp")
@@ -154,6 +157,15 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from itertools import cycle
+        from torch.utils.data import DataLoader
+
+        def search(train_set, valid_set, trainer):
+            train_loader = DataLoader(train_set, batch_size=32, shuffle=True)
+            valid_loader = DataLoader(valid_set, batch_size=32, shuffle=True)
+            trainer.train(cycle(train_loader), cycle(valid_loader))
+        """,
         """
         from torch.utils.data import DataLoader
 
