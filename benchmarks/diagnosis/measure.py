@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.diagnosis.program import Pipeline
 
 _LIMIT_S = 120
+_STEADY_CORES = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,18 @@ class Result:
     def off(self) -> float | None:
         """How far the prediction is from what was measured, as a share of it."""
         return self.predicted[0] / self.measured - 1 if self.predicted and self.measured else None
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the measured speed-up lies within the predicted interval."""
+        if not self.predicted or not self.measured:
+            return None
+        return self.predicted[1] <= self.measured <= self.predicted[2]
+
+    @property
+    def steady(self) -> bool:
+        """Whether other programs used about as much of the machine in all runs, so that these can be compared."""
+        return max(self.others, default=0.0) - min(self.others, default=0.0) <= _STEADY_CORES
 
     def as_json(self) -> dict[str, Any]:
         """As a value that can be stored."""

@@ -43,6 +43,8 @@ def summary(results: Sequence[Result]) -> str:
     """The totals."""
     lines = [r.culprit_right for r in results if r.culprit_right is not None]
     offs = [abs(r.off) for r in results if r.off is not None]
+    steady = [abs(r.off) for r in results if r.off is not None and r.steady]
+    held = [r.holds for r in results if r.holds is not None]
     healthy = [r for r in results if r.expected[0] == "healthy"]
     blamed = [r for r in healthy if not r.right]
     advised = [r.harmless for r in results if r.harmless is not None]
@@ -53,7 +55,9 @@ def summary(results: Sequence[Result]) -> str:
         f" other loaders right: {sum(others)} of {len(others)};"
         f" culprit in the right function: {sum(lines)} of {len(lines)};"
         f" no useless advice: {sum(advised)} of {len(advised)};"
-        f" prediction within 15 %: {sum(off <= 0.15 for off in offs)} of {len(offs)}"
+        f" prediction within 15 %: {sum(off <= 0.15 for off in offs)} of {len(offs)},"
+        f" under a steady load {sum(off <= 0.15 for off in steady)} of {len(steady)};"
+        f" measured within the interval: {sum(held)} of {len(held)}"
     )
 
 
