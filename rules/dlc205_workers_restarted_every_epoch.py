@@ -17,12 +17,13 @@ error). **Versions:** torch 1.7 and later.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Const, Name, dotted
+from dlcheck.facts.model import Attr, Const, Expr, Name, Sub, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
+from dlcheck.program.scope import Scope
 from dlcheck.program.start_method import start_method
 from dlcheck.program.values import Absent, Known, Made
 
@@ -139,9 +140,24 @@ def changed_between_epochs(program: Program, loader: Loader) -> bool:
             for value in program.values(func.base, scope):
                 if isinstance(value, Made) and id(value.call) in calls and not isinstance(value.what, str):
                     method = program.evaluator.method(value.what, func.attr)
-                    if method is not None and method.stores and func.attr not in ("__getitem__", "__len__"):
+                    if (
+                        method is not None
+                        and _changes_self(method)
+                        and func.attr not in ("__getitem__", "__len__")
+                    ):
                         return True
     return False
+
+
+def _changes_self(method: Scope) -> bool:
+    return any(_root(store.base) == method.self_name for store in method.stores)
+
+
+def _root(expr: Expr) -> str:
+    """``self`` of ``self.items[0][1]``."""
+    while isinstance(expr, (Attr, Sub)):
+        expr = expr.base
+    return expr.id if isinstance(expr, Name) else ""
 
 
 RULE = Rule(
@@ -152,6 +168,28 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("startup",),
     found=(
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Scenes(Dataset):
+            def __getitem__(self, index):
+                return index
+            def colours(self, target):
+                target[target == 255] = 19
+                return self.table[target]
+
+        def main(model, optimizer, show, limit):
+            dataset, steps = Scenes(), 0
+            loader = DataLoader(dataset, batch_size=32, shuffle=True, num_workers=4)  # <- DLC205
+            while True:
+                for x, y in loader:
+                    model(x).backward()
+                    optimizer.step()
+                    show(dataset.colours(y))
+                    steps += 1
+                    if steps >= limit:
+                        return
+        """,
         """
         from torch.utils.data import DataLoader
 
