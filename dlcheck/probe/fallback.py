@@ -18,21 +18,27 @@ from dlcheck.probe import journal
 MARKER = "sample-inside"
 _PERIOD_S = 0.1
 _MOST_FRAMES = 60
-_MOST_BYTES = 16_000_000
+# After so many bytes the period doubles: a worker that runs for ten hours writes some 6 MB.
+_BYTES_AT_A_RATE = 500_000
 _PR_SET_PTRACER = 0x59616D61
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 
 
-def start_if_wanted() -> None:
-    """Sample the calling thread from a daemon thread, if the launcher asked for it;
+def start_if_wanted() -> bool:
+    """Sample the calling thread from a daemon thread, if the launcher asked for it; returns whether it did."""
+    if not Path(journal.recording(), MARKER).exists() or journal.events() is None:
+        return False
+    watched = threading.get_ident(), threading.get_native_id()
+    threading.Thread(target=_sample, args=watched, name="dlcheck_sampler", daemon=True).start()
+    return True
 
-    else let py-spy attach.
-    """
-    if Path(journal.recording(), MARKER).exists():
-        watched = threading.get_ident(), threading.get_native_id()
-        threading.Thread(target=_sample, args=watched, name="dlcheck_sampler", daemon=True).start()
-    else:
-        allow_tracing()
+
+def ptrace_scope() -> str:
+    """What Yama lets trace whom (Documentation/admin-guide/LSM/Yama.rst); "" where it is not there."""
+    try:
+        return _YAMA.read_text().strip()
+    except OSError:
+        return ""
 
 
 def allow_tracing() -> None:
@@ -40,11 +46,7 @@ def allow_tracing() -> None:
 
     let a sibling of the same user do so (prctl(2)).
     """
-    try:
-        restricted = _YAMA.read_text().strip() == "1"
-    except OSError:
-        return
-    if restricted:
+    if ptrace_scope() == "1":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1 & 2**64 - 1), 0, 0, 0)
@@ -55,8 +57,8 @@ def _sample(ident: int, native: int) -> None:
     written, cpu_before, before = 0, _cpu_ns(native), journal.now()
     try:
         with path.open("w", encoding="utf-8") as file:
-            while written < _MOST_BYTES:
-                time.sleep(_PERIOD_S)
+            while True:
+                time.sleep(_PERIOD_S * 2 ** (written // _BYTES_AT_A_RATE))
                 t, cpu = journal.now(), _cpu_ns(native)
                 frame = sys._current_frames().get(ident)
                 if frame is None:

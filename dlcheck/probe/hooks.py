@@ -14,7 +14,7 @@ from dlcheck.probe import consumer, describe, fallback, journal, override, pinni
 from dlcheck.probe.neutral import unseen
 from dlcheck.probe.patches import replace
 from dlcheck.probe.stages import timed_create_fetcher
-from dlcheck.probe.worker import timed_worker_loop
+from dlcheck.probe.worker import patch_bootstrap, timed_worker_loop
 
 TORCH = "torch.utils.data.dataloader"
 TORCHDATA = "torchdata.stateful_dataloader.stateful_dataloader"
@@ -50,6 +50,7 @@ def install(module: Any, recording: str) -> None:
             "worker_loop": lambda: _patch_worker_loop(module._utils.worker),
             "pin": lambda: pinning.patch(module._utils.pin_memory),
             "start": lambda: consumer.patch_process_start(multiprocessing.process.BaseProcess),
+            "bootstrap": lambda: patch_bootstrap(multiprocessing.process.BaseProcess),
             "created": lambda: _patch_created(module.DataLoader),
             "override": lambda: override.patch(module.DataLoader),
         }

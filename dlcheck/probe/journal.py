@@ -20,6 +20,8 @@ from dlcheck.probe.eventfile import EventFile
 now: Callable[[], int] = time.monotonic_ns
 
 _TROUBLE_LIMIT = 20
+_MOST_SAID_BYTES = 32_000_000
+_TOO_MUCH = "it has said more than is kept: errors and workers that came later are not known"
 _HERE = str(Path(__file__).parent)
 
 _recording = ""
@@ -27,6 +29,7 @@ _at_fork = False
 _stem = ""
 _file: EventFile | None = None
 _off = True
+_said_bytes = 0
 _troubles: dict[str, int] = {}
 _forked_from: list[EventFile | None] = []
 
@@ -71,11 +74,15 @@ def emit(kind: int, serial: int, idx: int, t: int, a: int = 0, b: int = 0) -> No
 
 
 def say(kind: str, **fields: Any) -> None:
-    """Append one JSON line to the side file."""
+    """Append one JSON line to the side file, which is bounded: errors that a program catches can come without end."""
+    global _said_bytes
     if not _stem:
         events()
-    if _stem:
+    if _stem and _said_bytes < _MOST_SAID_BYTES:
         line = json.dumps({"kind": kind, "t": now(), **fields}, default=repr) + "\n"
+        _said_bytes += len(line)
+        if _said_bytes >= _MOST_SAID_BYTES:
+            line += json.dumps({"kind": "trouble", "t": now(), "hook": "say", "error": _TOO_MUCH}) + "\n"
         try:
             fd = os.open(_stem + ".jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
             try:
@@ -116,7 +123,7 @@ def is_own_file(filename: str) -> bool:
 
 
 def _open() -> None:
-    global _file, _stem, _off
+    global _file, _stem, _off, _said_bytes
     if Path(_recording, "full").exists():
         _off = True
         return
@@ -124,7 +131,7 @@ def _open() -> None:
     stem = str(Path(_recording, "events", f"{pid}-{t}"))
     try:
         _file = EventFile(stem + ".bin", pid, t)
-        _stem = stem
+        _stem, _said_bytes = stem, 0
     except OSError:
         _off = True
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcheck.probe import fallback, pyspy
+from dlcheck.probe.afterwards import going_on
 from dlcheck.probe.counters import Counters
 from dlcheck.probe.hangs import Hangs
 from dlcheck.probe.notices import Notices
@@ -22,6 +23,8 @@ from dlcheck.probe.stacks import Stacks
 _PERIOD_S = 0.5
 _BUDGET = 0.01
 _MOST_RECORDING_BYTES = 2_000_000_000
+_MOST_FILES = 50_000
+_FULL = "the recording has reached its size limit: processes started later are not in it"
 # torch's workers look for their parent every 5 s (MP_STATUS_CHECK_INTERVAL), and then end by themselves.
 _GRACE_S = 6.5
 _TERM_S = 1.0
@@ -55,6 +58,10 @@ class Monitor:
         self._roster.update()
         self._reap()
         self._look_at_disk()
+        for pid in going_on(self._recording, {worker.pid for worker in self._roster.workers}):
+            self._note(
+                f"process {pid} went on after the command had ended: what it loaded from then on was not sampled"
+            )
         self._space.release()
         return self._cost
 
@@ -62,55 +69,69 @@ class Monitor:
         begun, cpu_begun = time.monotonic(), time.thread_time()
         if not Path("/proc/self/stat").exists():
             self.notes.append("processes and machine are not sampled: there is no /proc on this system")
-        counters = Counters(self._recording, self._root)
-        executable = self._usable_pyspy()
-        stacks = Stacks(executable, self._recording) if executable else None
-        hangs = Hangs(executable, self._recording) if executable else None
+        counters: Counters | None = None
+        stacks: Stacks | None = None
         try:
+            counters = Counters(self._recording, self._root)
+            executable = self._usable_pyspy()
+            stacks = Stacks(executable, self._recording) if executable else None
+            hangs = Hangs(executable, self._recording) if executable else None
             while not self._done.is_set():
                 spent = time.thread_time()
                 self._tick(counters, stacks, hangs)
                 spent = time.thread_time() - spent
                 self._done.wait(max(_PERIOD_S, spent / _BUDGET))
         except Exception as error:
-            self.notes.append(f"the samplers stopped: {type(error).__name__}: {error}")
+            self._note(f"the samplers stopped: {type(error).__name__}: {error}")
         finally:
-            counters.close()
-            if stacks is not None:
-                stacks.close()
+            for sampler in (counters, stacks):
+                if sampler is not None:
+                    self._attempt(sampler.close)
         self._cost = {
             "monitor_cpu_s": time.thread_time() - cpu_begun,
             "stacks_cpu_s": stacks.cpu_s if stacks else 0.0,
             "stack_windows": stacks.windows if stacks else 0,
-            "counter_samples": counters.samples,
+            "counter_samples": counters.samples if counters else 0,
             "wall_s": time.monotonic() - begun,
         }
 
     def _tick(self, counters: Counters, stacks: Stacks | None, hangs: Hangs | None) -> None:
         roster = self._roster
-        roster.update()
+        self._attempt(roster.update)
         trainers = [trainer for trainer in roster.trainers.values() if trainer.is_running()]
         pids = {self._root, *(trainer.pid for trainer in trainers)}
         alive = {trainer.pid for trainer in trainers}
         workers = {worker.pid for worker in roster.workers if worker.trainer in alive}
-        counters.tick(pids | workers, workers)
+        self._attempt(counters.tick, pids | workers, workers)
         if stacks is not None:
-            stacks.tick(trainers)
+            self._attempt(stacks.tick, trainers)
+            if stacks.trouble is not None and stacks.trouble not in self.notes:
+                self._sample_inside(stacks.trouble)
         if hangs is not None:
-            hangs.tick(roster)
+            self._attempt(hangs.tick, roster)
         self._notices.tick(roster)
         roster.forget_ended()
         self._look_at_disk()
-        if roster.size_bytes > _MOST_RECORDING_BYTES and not (self._recording / "full").exists():
-            (self._recording / "full").touch()
-            self.notes.append(
-                "the recording has reached its size limit: processes started later are not in it"
-            )
+        if roster.size_bytes > _MOST_RECORDING_BYTES or roster.files > _MOST_FILES:
+            self._attempt((self._recording / "full").touch)
+            self._note(_FULL)
+
+    def _attempt(self, step: Callable[..., Any], *args: Any) -> None:
+        """Do one thing; that it fails does not keep the others from being done, nor it from being tried again."""
+        try:
+            step(*args)
+        except OSError as error:
+            # Which file it was does not matter, and differs from try to try.
+            self._note(f"the samplers failed: {error.strerror or error}")
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     def _look_at_disk(self) -> None:
         trouble = self._space.trouble()
-        if trouble is not None and trouble not in self.notes:
-            self.notes.append(trouble)
+        if trouble is not None:
+            self._note(trouble)
 
     def _usable_pyspy(self) -> str | None:
         if not self._sample_stacks:
@@ -122,9 +143,12 @@ class Monitor:
             trouble = pyspy.try_out(executable)
         if trouble is None:
             return executable
-        self.notes.append(trouble)
-        (self._recording / fallback.MARKER).touch()
+        self._sample_inside(trouble)
         return None
+
+    def _sample_inside(self, trouble: str) -> None:
+        self._note(trouble)
+        self._attempt((self._recording / fallback.MARKER).touch)
 
     def _reap(self) -> None:
         """End the workers that have outlived their training process and do not notice it themselves.

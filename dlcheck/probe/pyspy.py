@@ -19,6 +19,7 @@ _TRY_TIMEOUT_S = 10.0
 _DUMP_TRIES = 3
 _DUMP_TIMEOUT_S = 10.0
 _PR_SET_PDEATHSIG = 1
+_CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 INSTEAD = "stacks are sampled inside the workers instead"
 
 
@@ -53,18 +54,24 @@ def try_out(executable: str) -> str | None:
         try:
             assert target.stdout is not None
             target.stdout.read(1)
-            done = subprocess.run(
-                [executable, "dump", "--json", "--pid", str(target.pid)],
-                capture_output=True,
-                stdin=subprocess.DEVNULL,
-                text=True,
-                timeout=_TRY_TIMEOUT_S,
-                check=False,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            return f"py-spy cannot be run here ({error}): {INSTEAD}"
+            return try_on(executable, target.pid)
         finally:
             target.kill()
+
+
+def try_on(executable: str, pid: int) -> str | None:
+    """Why py-spy cannot read the stacks of a process, in one line with the remedy; None when it can."""
+    try:
+        done = subprocess.run(
+            [executable, "dump", "--json", "--pid", str(pid)],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=_TRY_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"py-spy cannot be run here ({error}): {INSTEAD}"
     return None if done.returncode == 0 else _explain(done.stderr)
 
 
@@ -80,13 +87,23 @@ def _explain(message: str) -> str:
     if "permission" not in text and "not permitted" not in text:
         line = next((line for line in message.splitlines() if line.strip()), "no message")
         return f"py-spy does not work here ({line.strip()}): {INSTEAD}"
-    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
-        remedy = "start the container with --cap-add SYS_PTRACE"
-    elif "KUBERNETES_SERVICE_HOST" in os.environ:
-        remedy = "add SYS_PTRACE to the container's securityContext.capabilities"
-    else:
-        remedy = "sysctl kernel.yama.ptrace_scope=0, or run as root"
-    return f"py-spy may not trace processes here: {INSTEAD} (remedy: {remedy})"
+    return f"py-spy may not trace processes here: {INSTEAD} (remedy: {_remedy()})"
+
+
+def _remedy() -> str:
+    """How to get the right to trace, on this machine."""
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "add SYS_PTRACE to the container's securityContext.capabilities"
+    if any(Path(mark).exists() for mark in _CONTAINER_MARKS):
+        return "start the container with --cap-add SYS_PTRACE"
+    if os.geteuid() == 0:
+        return "give this service or container the capability SYS_PTRACE"
+    scope = fallback.ptrace_scope()
+    if scope == "3":
+        return "start the system with kernel.yama.ptrace_scope=0: what is 3 stays until then"
+    if scope in ("1", "2"):
+        return "sysctl kernel.yama.ptrace_scope=0, or run as root"
+    return "run as root, or give py-spy the capability: setcap cap_sys_ptrace=ep"
 
 
 def dump(executable: str, pid: int) -> list[dict[str, Any]]:

@@ -52,16 +52,17 @@ class TrainingProcess:
 class Roster:
     """Reads what is new in the side files of a recording.
 
-    ``dropped``: batches that a worker (its process id, and what it said) could not send.
+    ``dropped``: batches that a worker (its process id, and what it said) could not send. ``size_bytes`` and ``files``:
+    of events and stacks.
     """
 
     def __init__(self, recording: Path) -> None:
-        self._directory = recording / "events"
+        self._directories = recording / "events", recording / "stacks"
         self._offsets: dict[str, int] = {}
         self._started: dict[str, dict[str, Any]] = {}
         self.trainers: dict[str, TrainingProcess] = {}
         self.workers: list[WorkerProcess] = []
-        self.size_bytes = 0
+        self.size_bytes = self.files = 0
         self.dropped: list[tuple[int, dict[str, Any]]] = []
 
     def update(self) -> None:
@@ -69,20 +70,22 @@ class Roster:
 
         Ended processes are dropped by ``forget_ended``, not here: who is left over matters at the end.
         """
-        size = 0
-        try:
-            entries = list(os.scandir(self._directory))
-        except OSError:
-            return
-        for entry in entries:
+        size = files = 0
+        for directory in self._directories:
             try:
-                length = entry.stat().st_size
+                entries = list(os.scandir(directory))
             except OSError:
                 continue
-            size += length
-            if entry.name.endswith(".jsonl") and length > self._offsets.get(entry.name, 0):
-                self._read(Path(entry.path))
-        self.size_bytes = size
+            for entry in entries:
+                try:
+                    length = entry.stat().st_size
+                except OSError:
+                    continue
+                size, files = size + length, files + 1
+                words = directory is self._directories[0] and entry.name.endswith(".jsonl")
+                if words and length > self._offsets.get(entry.name, 0):
+                    self._read(Path(entry.path))
+        self.size_bytes, self.files = size, files
 
     def forget_ended(self) -> None:
         """Drop the workers that have ended, so that a run of many epochs does not make the roster grow."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlcheck.probe.chrometrace import compact, innermost_lines
-from dlcheck.probe.pyspy import die_with_parent
+from dlcheck.probe.procfs import is_running
+from dlcheck.probe.pyspy import die_with_parent, try_on
 from dlcheck.probe.roster import TrainingProcess
 
 _BUDGET = 0.025
@@ -41,7 +42,7 @@ class Stacks:
     decides.
 
     A window is written by py-spy when it ends, so that one that is cut short by the end of the run is kept
-    too. The processes that have ended since are in it.
+    too. The processes that have ended since are in it. ``trouble``: why a training process cannot be read, if so.
     """
 
     def __init__(self, executable: str, recording: Path) -> None:
@@ -53,6 +54,7 @@ class Stacks:
         self._begun_ns = 0
         self._failures = 0
         self._written = 0
+        self.trouble: str | None = None
         self.cpu_s = 0.0
         self.windows = 0
 
@@ -115,6 +117,8 @@ class Stacks:
             self._rate[pid] = min(_RATES[1], max(_RATES[0], window.rate / min(max(share, 0.5), 2.0)))
         if not self._keep(window, end):
             self._failures += 1
+            if self.trouble is None and not block and is_running(pid, None):
+                self.trouble = try_on(self._executable, pid)
 
     def _keep(self, window: _Window, end_ns: int) -> bool:
         try:

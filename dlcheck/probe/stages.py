@@ -51,7 +51,11 @@ def set_current(stages: Stages | None) -> Stages | None:
 
 
 class Stages:
-    """Where the batch that is being made stands. ``serial`` is 0 in a worker."""
+    """Where the batch that is being made stands. ``serial`` is 0 in a worker.
+
+    ``outside``: the batch is made by a program's own worker loop, without torch's fetcher; ``sampled``: the worker
+    samples its own stacks.
+    """
 
     def __init__(self, serial: int, hands_on: bool) -> None:
         self.serial = serial
@@ -62,6 +66,8 @@ class Stages:
         self.samples = UNKNOWN
         self.size = UNKNOWN
         self.mark = (0, 0)
+        self.outside = False
+        self.sampled = False
         self.timer = SampleTimer(serial)
 
     def fetch_begins(self) -> None:
@@ -90,6 +96,12 @@ class Stages:
 
     def handed_on(self, idx: int) -> None:
         emit(PUT, self.serial, idx, now(), self.samples, self.size)
+
+    def made_outside(self, batch: Any) -> None:
+        """All of it was fetching, as far as can be told."""
+        self.collate_begins(None, auto_collation=False)
+        self.collate_ends(batch)
+        self.batches += 1
 
     def fetch_failed(self, error: Exception, index: Any) -> None:
         t = now()
@@ -231,6 +243,7 @@ def timed_create_fetcher(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _instrument(fetcher: Any, stages: Stages) -> None:
+    stages.outside = False
     fetch, collate = fetcher.fetch, fetcher.collate_fn
     auto_collation = bool(fetcher.auto_collation)
     switch = _sample_switch(fetcher, stages.timer)

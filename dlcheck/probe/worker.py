@@ -19,6 +19,7 @@ from dlcheck.probe import fallback, journal
 from dlcheck.probe.clocks import elapsed, thread_clock
 from dlcheck.probe.journal import emit, now, trouble
 from dlcheck.probe.neutral import strip_message, unseen
+from dlcheck.probe.patches import replace
 from dlcheck.probe.recording import (
     INIT,
     INIT_DONE,
@@ -31,17 +32,20 @@ from dlcheck.probe.recording import (
 )
 from dlcheck.probe.stages import Stages, set_current
 
+_LOOK_EVERY = 32
+_OWN = "_dlcheck_timed"
 
-def timed_worker_loop(original: Callable[..., Any]) -> Callable[..., Any]:
-    """``_worker_loop`` of torch or torchdata, observed."""
-    parameters = tuple(inspect.signature(original).parameters)
+
+def timed_worker_loop(original: Callable[..., Any], foreign: bool = False) -> Callable[..., Any]:
+    """``_worker_loop`` of torch or torchdata, observed; or one that a program has put in its place (``foreign``)."""
+    signature = inspect.signature(original)
 
     @functools.wraps(original)
     def _worker_loop(*args: Any, **kwargs: Any) -> Any:
         try:
-            kwargs = dict(zip(parameters, args, strict=False)) | kwargs
-            args = ()
-            _observe(kwargs)
+            bound = signature.bind(*args, **kwargs)
+            _observe(bound.arguments, foreign)
+            args, kwargs = bound.args, bound.kwargs
         except Exception as error:
             trouble("worker_loop", error)
         try:
@@ -49,14 +53,48 @@ def timed_worker_loop(original: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             emit(WORKER_END, 0, 0, now())
 
+    setattr(_worker_loop, _OWN, True)
     return unseen(_worker_loop)
 
 
-def _observe(arguments: dict[str, Any]) -> None:
+def patch_bootstrap(cls: Any) -> None:
+    """Observe worker loops that a program has put in the place of torch's; ``cls``: multiprocessing's BaseProcess.
+
+    They are known by the names of their arguments, in the worker: what is pickled for it stays as it is.
+    """
+    original = cls._bootstrap
+
+    @functools.wraps(original)
+    def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            target = self.__dict__.get("_target")
+            if target is not None and not hasattr(target, _OWN) and _is_worker_loop(target):
+                self._target = timed_worker_loop(target, foreign=True)
+        except Exception as error:
+            trouble("bootstrap", error)
+        return original(self, *args, **kwargs)
+
+    replace(cls, "_bootstrap", unseen(_bootstrap))
+
+
+def _is_worker_loop(target: Any) -> bool:
+    try:
+        names = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return False
+    return "index_queue" in names and "data_queue" in names
+
+
+def _observe(arguments: dict[str, Any], foreign: bool) -> None:
+    if "get" in vars(arguments["index_queue"]):
+        return  # the loop that a program put in the place of torch's calls torch's
     stages = Stages(serial=0, hands_on=False)
+    stages.outside = foreign
     set_current(stages)
     emit(READY, 0, 0, now(), arguments["worker_id"], os.getppid())
-    fallback.start_if_wanted()
+    stages.sampled = fallback.start_if_wanted()
+    if not stages.sampled:
+        fallback.allow_tracing()
     _observe_index_queue(arguments["index_queue"], stages)
     _observe_data_queue(arguments["data_queue"], stages)
     if arguments.get("init_fn") is not None:
@@ -84,11 +122,24 @@ def _observe_index_queue(queue: Any, stages: Stages) -> None:
         if type(item) is tuple:
             stages.idx = item[0]
             stages.received = now()
+            if stages.outside:
+                stages.fetch_begins()
+            if stages.batches % _LOOK_EVERY == 1 and not stages.sampled:
+                _look_again(stages)
         elif type(item).__name__ == "_ResumeIteration":
             emit(RESUME, 0, 0, now())
         return item
 
     queue.get = get
+
+
+def _look_again(stages: Stages) -> None:
+    """The launcher may have found only now that py-spy cannot look at this worker."""
+    try:
+        stages.sampled = fallback.start_if_wanted()
+    except Exception as error:
+        stages.sampled = True
+        trouble("fallback", error)
 
 
 def _observe_data_queue(queue: Any, stages: Stages) -> None:
@@ -99,6 +150,8 @@ def _observe_data_queue(queue: Any, stages: Stages) -> None:
         try:
             if type(item) is tuple and type(item[0]) is int:
                 _clean(item[1])
+                if stages.outside:
+                    stages.made_outside(item[1])
                 stages.handed_on(item[0])
         except Exception as error:
             trouble("put", error)
