@@ -2,12 +2,11 @@
 ``dlcheck.probe.recording``.
 
 Nothing that a recording holds is executed, and no file is read beyond a limit: a recording may come from
-anywhere.
+anywhere (``dlcheck.diagnosis.guard``).
 """
 
 from __future__ import annotations
 
-import json
 import os
 from array import array
 from collections.abc import Iterator
@@ -15,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dlcheck.diagnosis import guard
+from dlcheck.diagnosis.shapes import LINES, MANIFEST, NEEDED
+from dlcheck.probe import recording as k
 from dlcheck.probe.recording import (
     ASK,
     BEGIN,
@@ -33,7 +35,15 @@ from dlcheck.probe.recording import (
 )
 
 _MOST_TEXT_BYTES = 256_000_000
+_MOST_MANIFEST_BYTES = 4_000_000
 _MOST_FILES = 200_000
+_MOST_EVENT_BYTES = 16_000_000_000
+_SINCE = frozenset((k.INDEX, k.GOT, k.STOP, k.ERROR, k.FETCH, k.PICKLED, k.SENT))
+"""Events whose ``a`` is an earlier time, or 0."""
+_AMOUNTS = frozenset((k.COLLATE, k.COLLATED, k.PUT, k.SAMPLE))
+"""Events whose ``a`` and ``b`` are amounts, or UNKNOWN."""
+_SMALL = frozenset((k.INDEX, k.RECEIVED, k.SENT))
+"""Events whose ``b`` is an amount, or a time."""
 
 
 class Event(NamedTuple):
@@ -71,11 +81,9 @@ def read_manifest(recording: Path, notes: list[str]) -> dict[str, Any]:
     Raises ValueError for a format that this version cannot read.
     """
     try:
-        manifest = json.loads((recording / "recording.json").read_text(encoding="utf-8", errors="replace"))
+        manifest = guard.read_json(recording / "recording.json", _MOST_MANIFEST_BYTES)
     except (OSError, ValueError) as error:
-        notes.append(
-            f"recording.json cannot be read ({type(error).__name__}): command and environment are not known"
-        )
+        notes.append(f"recording.json cannot be read ({_why(error)}): command and environment are not known")
         return {}
     if not isinstance(manifest, dict):
         notes.append("recording.json does not hold an object: command and environment are not known")
@@ -84,6 +92,9 @@ def read_manifest(recording: Path, notes: list[str]) -> dict[str, Any]:
         raise ValueError(
             f"{recording}: format {manifest.get('version')!r}; this dlcheck reads format {VERSION}"
         )
+    gone = guard.prune(manifest, MANIFEST)
+    if gone:
+        notes.append(f"recording.json is damaged: left out are {', '.join(gone)}")
     return manifest
 
 
@@ -94,16 +105,23 @@ def read_lines(path: Path, notes: list[str]) -> Iterator[Any]:
     """
     damaged = 0
     try:
-        with path.open("rb") as file:
-            for raw in file.read(_MOST_TEXT_BYTES).splitlines():
-                try:
-                    yield json.loads(raw)
-                except ValueError:
-                    damaged += 1
+        data = guard.read(path, _MOST_TEXT_BYTES)
     except OSError as error:
-        notes.append(f"{path.name} cannot be read: {error.strerror}")
+        notes.append(f"{path.name} cannot be read: {_why(error)}")
+        return
+    if len(data) == _MOST_TEXT_BYTES:
+        notes.append(f"{path.name} is larger than {_MOST_TEXT_BYTES} bytes: the rest is left out")
+    for value in guard.parse_lines(data):
+        if value is guard.DAMAGED:
+            damaged += 1
+        else:
+            yield value
     if damaged:
         notes.append(f"{path.name}: {damaged} damaged lines left out")
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
 def read_processes(recording: Path, notes: list[str]) -> list[ProcessLog]:
@@ -120,6 +138,7 @@ def read_words(recording: Path, notes: list[str]) -> list[ProcessLog]:
     paths = sorted((recording / "events").glob("*"))
     if len(paths) > _MOST_FILES:
         notes.append(f"{len(paths)} event files; only {_MOST_FILES} are read")
+    size = 0
     for path in paths[:_MOST_FILES]:
         pid, _, opened = path.stem.partition("-")
         if path.suffix not in (".bin", ".jsonl") or not pid.isdecimal():
@@ -127,10 +146,30 @@ def read_words(recording: Path, notes: list[str]) -> list[ProcessLog]:
         number = int(opened) if opened.isdecimal() else 0
         log = logs.setdefault(path.stem, ProcessLog(int(pid), number, stem=path.stem))
         if path.suffix == ".jsonl":
-            log.lines += [
-                line for line in read_lines(path, notes) if isinstance(line, dict) and "kind" in line
-            ]
+            log.lines += _read_words(path, notes)
+        else:
+            size += min(path.lstat().st_size, MAX_PAGES * PAGE_BYTES)
+            if size > _MOST_EVENT_BYTES:
+                notes.append(f"{path.name} and later files are left out: the recording is too large")
+                break
     return sorted(logs.values(), key=lambda log: log.opened)
+
+
+def _read_words(path: Path, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """The lines of a process that are whole, without the fields that are damaged."""
+    damaged = 0
+    for line in read_lines(path, notes):
+        kind = line.get("kind") if isinstance(line, dict) else None
+        try:
+            if not isinstance(kind, str) or not guard.fits(line.get("t"), guard.Number()):
+                raise ValueError("neither kind nor time")
+            damaged += bool(guard.prune(line, LINES.get(kind, {}), NEEDED.get(kind, ())))
+        except ValueError:
+            damaged += 1
+        else:
+            yield line
+    if damaged:
+        notes.append(f"{path.name}: {damaged} lines are not as they should be: left out, or parts of them")
 
 
 def read_events(recording: Path, log: ProcessLog, notes: list[str]) -> None:
@@ -142,10 +181,9 @@ def read_events(recording: Path, log: ProcessLog, notes: list[str]) -> None:
 
 def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_PAGES * PAGE_BYTES)
+        data = guard.read(path, MAX_PAGES * PAGE_BYTES)
     except OSError as error:
-        notes.append(f"{path.name} cannot be read: {error.strerror}")
+        notes.append(f"{path.name} cannot be read: {_why(error)}")
         return
     if len(data) < PAGE_BYTES:
         notes.append(f"{path.name} is cut: its events are not known")
@@ -169,12 +207,24 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
     if len(data) == MAX_PAGES * PAGE_BYTES:
         notes.append(f"process {log.pid} wrote more events than are kept: the middle of its run is missing")
     records = RECORD.iter_unpack(memoryview(data)[PAGE_BYTES:])
-    log.events = [Event(head & 255, head >> 8, idx, t, a, b) for head, idx, t, a, b in records if head]
+    events = [Event(head & 255, head >> 8, idx, t, a, b) for head, idx, t, a, b in records if head]
+    log.events = [e for e in events if (e.a <= e.t and e.b <= guard.MOST_NUMBER >= e.t) or is_possible(e)]
+    if len(log.events) < len(events):
+        notes.append(f"{path.name} is damaged: {len(events) - len(log.events)} events are left out")
     log.events.sort(key=lambda event: event.t)
     if stuck:
         # What the loop asked for last was answered, but that is not recorded: it is no wait until the end.
         answered = max((event.t for event in log.events if event.kind == GOT), default=0)
         log.events = [event for event in log.events if event.kind != ASK or event.t <= answered]
+
+
+def is_possible(event: Event) -> bool:
+    """Whether its times are in order, and its amounts such as can be."""
+    kind, _, _, t, a, b = event
+    if t > guard.MOST_NUMBER or (kind in _SINCE and a > t) or (kind in _SMALL and b > guard.MOST_NUMBER):
+        return False
+    amounts = (a, b) if kind in _AMOUNTS else ()
+    return all(amount <= guard.MOST_NUMBER or amount == k.UNKNOWN for amount in amounts)
 
 
 def _reason(number: int) -> str:

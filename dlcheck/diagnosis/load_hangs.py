@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dlcheck.diagnosis import guard
 from dlcheck.diagnosis.load_files import ProcessLog
 from dlcheck.diagnosis.load_stacks import read_dump, user_frames
 from dlcheck.diagnosis.timeline import Batch, Incident, IteratorLife, LoaderLife, Site, WorkerLife
@@ -80,7 +81,7 @@ def _read_looks(recording: Path, notes: list[str]) -> dict[int, dict[str, Any]]:
         try:
             look = read_dump(path)
             looks[int(look["trainer"])] = look
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except guard.DAMAGE as error:
             notes.append(f"{path.name} is damaged ({type(error).__name__}): its stacks are left out")
     return looks
 

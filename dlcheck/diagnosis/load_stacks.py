@@ -6,7 +6,6 @@ the windows of py-spy and the samples taken inside workers, cut to what the user
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator
@@ -14,7 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from dlcheck.diagnosis import guard
 from dlcheck.diagnosis.load_files import read_lines
+from dlcheck.diagnosis.shapes import LOOK
 from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, Site, StackSample
 
 _MOST_BYTES = 64_000_000
@@ -51,7 +52,7 @@ def load_stacks(
                 samples += _window(path, stages, activity)
             elif path.name.startswith("inside-"):
                 samples += _inside(path, stages, notes)
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        except guard.DAMAGE as error:
             notes.append(_damaged(path, error))
     return tuple(sorted(samples, key=lambda sample: sample.t))
 
@@ -60,7 +61,7 @@ def files_of(recording: Path) -> set[str]:
     """The source files that stack samples name, but not those of damaged ones."""
     files: set[str] = set()
     for path in sorted((recording / "stacks").glob("*")):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+        with contextlib.suppress(*guard.DAMAGE):
             if path.name.startswith("window-"):
                 files |= {str(frame[0]) for frame in _read(path)["frames"]}
             elif path.name.startswith("inside-"):
@@ -100,9 +101,7 @@ def _stage(frames: Iterable[tuple[str, int, str]]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if path.stat().st_size > _MOST_BYTES:
-        raise ValueError("too large")
-    table = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    table = guard.read_json(path, _MOST_BYTES)
     if not isinstance(table, dict):
         raise ValueError("not an object")
     return table
@@ -144,7 +143,7 @@ class Activity:
                     self._take_active(_read(path))
                 elif path.name.startswith("window-"):
                     self._take_all(_read(path))
-            except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            except guard.DAMAGE as error:
                 notes.append(_damaged(path, error))
         # On a busy machine py-spy misses ticks, more of them in one window than in another: the line that
         # works the most tells how many.
@@ -220,6 +219,6 @@ def _mostly_blocked(cost: Cost | None) -> bool:
 def read_dump(path: Path) -> dict[str, Any]:
     """One look at a waiting loop (``dlcheck.probe.hangs``). Raises OSError or ValueError when damaged."""
     look = _read(path)
-    if not isinstance(look.get("dumps"), dict):
+    if guard.prune(look, LOOK, ("trainer", "dumps")):
         raise ValueError("not a look")
     return look

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlcheck.diagnosis import guard
 from dlcheck.diagnosis.timeline import Site
 
 _AROUND = 3
@@ -43,7 +44,8 @@ def take_excerpts(sites: Iterable[Site]) -> dict[tuple[str, int], Excerpt]:
         if 0 < site.line <= len(lines):
             first = max(1, site.line - _AROUND)
             shown = lines[first - 1 : site.line + _AROUND]
-            taken[site.file, site.line] = Excerpt(first, tuple(line[:_MOST_CHARACTERS] for line in shown))
+            lines_shown = tuple(line.expandtabs(4)[:_MOST_CHARACTERS] for line in shown)
+            taken[site.file, site.line] = Excerpt(first, lines_shown)
     return taken
 
 
@@ -55,9 +57,7 @@ def write_excerpts(path: Path, excerpts: Excerpts) -> None:
 
 def read_excerpts(path: Path) -> dict[tuple[str, int], Excerpt]:
     """What ``write_excerpts`` kept. Raises OSError, or ValueError where the file is damaged or too large."""
-    if path.stat().st_size > _MOST_KEPT_BYTES:
-        raise ValueError(f"{path.name} is too large")
-    entries = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+    entries = guard.read_json(path, _MOST_KEPT_BYTES)
     excerpts = {}
     for entry in entries if isinstance(entries, list) else [entries]:
         match entry:

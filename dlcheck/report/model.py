@@ -9,10 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dlcheck.diagnosis import guard
 from dlcheck.diagnosis.model import Diagnosis
 from dlcheck.diagnosis.timeline import Timeline
 from dlcheck.lint.finding import Finding, Place
 from dlcheck.report.excerpts import Excerpts
+
+_MOST_FINDINGS_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,8 @@ def write_findings(path: Path, findings: Sequence[Finding]) -> None:
 def read_findings(path: Path) -> tuple[Finding, ...]:
     """The findings that ``write_findings`` kept. Raises OSError, or ValueError where the file is damaged."""
     try:
-        return tuple(map(_finding, json.loads(path.read_text(encoding="utf-8"))))
-    except (TypeError, KeyError, AttributeError) as error:
+        return tuple(map(_finding, guard.read_json(path, _MOST_FINDINGS_BYTES)))
+    except (TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ValueError(f"{path.name} holds no findings: {error}") from error
 
 
