@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from benchmarks.diagnosis.pipelines import pipeline
+from dlcheck.diagnosis.recording import load
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,6 +76,12 @@ def test_the_verdict_and_the_culprit(name: str, tmp_path: Path) -> None:
     if expected.culprit:
         assert expected.culprit in loader["culprits"][0]["function"]
     assert not any(set(expected.never) & set(advice["change"]) for advice in loader["advice"])
+    seen = load(tmp_path / "rec").loaders[0].iterators[0]
+    if seen.workers:
+        # What a worker and its feeder thread say of themselves.
+        assert all((life.start_cpu_ns or 0) > 0 for life in seen.workers)
+        sent = [batch for batch in seen.epochs[0].batches if batch.pickle_end is not None]
+        assert sent and all(batch.pickle_cpu_ns is not None for batch in sent)
     if loader["verdict"] == "healthy":
         assert loader["also"] == [] and [a["change"] for a in loader["advice"]] == [{}]
 
