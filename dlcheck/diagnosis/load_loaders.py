@@ -181,6 +181,9 @@ def _iterator(log: ProcessLog, serial: int, events: list[Event], workers: list[_
         if event.kind == k.ITERATOR:
             epochs.append(_EpochParts(0, event.t, iterator_begin=event.t))
             continue
+        if not epochs:
+            # Of a damaged file, or one whose middle was overwritten.
+            continue
         if event.kind == k.EPOCH and not (event.a and constructed is None):
             epochs.append(_EpochParts(len(epochs), event.t, iterator_begin=event.t))
         epoch = epochs[-1]
