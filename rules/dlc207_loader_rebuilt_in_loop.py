@@ -164,7 +164,28 @@ def _vary(program: Program, scope: Scope, loops: list[Block], exprs: tuple[Expr,
         }
     step = Step(scope, False, False, names)
     path = Path(program.evaluator, "loop", [step])
-    return _uses_self(exprs, scope) or any(path.varies(expr, step) for expr in exprs)
+    if _uses_self(exprs, scope) or any(path.varies(expr, step) for expr in exprs):
+        return True
+    return any(_is_set_in(scope, loops, part) for expr in exprs for part in _outermost_names(expr))
+
+
+def _outermost_names(expr: Expr) -> Iterator[Expr]:
+    """``args`` and ``args.path``, each as it is used: of ``f(args, args.path)`` both."""
+    parts = list(walk(expr))
+    bases = {id(part.base) for part in parts if isinstance(part, Attr)}
+    for part in parts:
+        if id(part) not in bases and isinstance(part, (Name, Attr)):
+            yield part
+
+
+def _is_set_in(scope: Scope, loops: list[Block], used: Expr) -> bool:
+    """The loops set what is used (``args.fold = fold`` before ``load(args.fold)``), or a part of it (``load(args)``)."""
+    for store in scope.stores:
+        if store.block is not None and set(store.block.chain()) & set(loops) and isinstance(store.base, Name):
+            part = f"{store.base.id}.{store.attr}" if store.attr is not None else store.base.id
+            if dotted(used) in (store.base.id, part):
+                return True
+    return False
 
 
 def _names_in(value: Expr) -> set[str]:
@@ -227,6 +248,16 @@ RULE = Rule(
         """
         from torch.utils.data import DataLoader
 
+        def train(args, dataset, model):
+            for epoch in range(10):
+                args.epoch = epoch
+                loader = DataLoader(dataset, batch_size=args.batch_size, num_workers=4)  # <- DLC207
+                for batch in loader:
+                    model(batch)
+        """,
+        """
+        from torch.utils.data import DataLoader
+
         def train(dataset, model, optimizer):
             loader = DataLoader(dataset, num_workers=4, shuffle=True)
             for step in range(1000):
@@ -275,6 +306,23 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def load(args):
+            return DataLoader(read(args.fold), batch_size=32, num_workers=4)
+
+        def train(args, model):
+            loader = load(args)
+            for epoch in range(10):
+                for batch in loader:
+                    model(batch)
+
+        def main(args, model):
+            for fold in range(5):
+                args.fold = fold
+                train(args, model)
+        """,
         """
         from torch.utils.data import DataLoader
 
