@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dlcheck.facts.model import Attr, Call, Expr, Name, Op, Seq, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
-from dlcheck.program.paths import walk
+from dlcheck.program.paths import is_lazy, walk
 from dlcheck.program.program import Program
 
 _COMPARISONS = frozenset({"==", "!=", "<", ">", "<=", ">="})
@@ -29,7 +29,9 @@ def check(program: Program) -> Iterator[Report]:
     for function in item_functions(program):
         if function.lazy:
             continue
-        for sub, _ in function.scope.subs:
+        for sub, block in function.scope.subs:
+            if is_lazy(block, function.scope, sub.at):
+                continue
             message = _row(sub, function) or _mask(sub, function)
             if message:
                 yield Report(
@@ -193,6 +195,21 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Shards(Dataset):
+            def __init__(self, table):
+                self.table, self.shards = table, [None] * len(table)
+            def __len__(self):
+                return len(self.table)
+            def __getitem__(self, index):
+                if self.shards[index] is not None:
+                    return self.shards[index]
+                self.shards[index] = np.load(self.table.iloc[index]["path"])
+                return self.shards[index]
+        """,
         """
         import pandas as pd
         from torch.utils.data import Dataset
