@@ -169,6 +169,17 @@ RULE = Rule(
     causes=("startup",),
     found=(
         """
+        from torch.utils.data import DataLoader
+
+        def main(model, data, optimizer):
+            train_loader = DataLoader(data, batch_size=8, num_workers=4)  # <- DLC205
+            for epoch in range(20):
+                iterator = iter(train_loader)
+                for step in range(len(train_loader)):
+                    model(next(iterator)).backward()
+                    optimizer.step()
+        """,
+        """
         from torch.utils.data import DataLoader, Dataset
 
         class Scenes(Dataset):
@@ -247,6 +258,20 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def one_epoch(model, iterator, optimizer):
+            for step in range(1000):
+                model(next(iterator)).backward()
+                optimizer.step()
+
+        def main(model, data, optimizer):
+            train_loader = DataLoader(data, batch_size=8, num_workers=4)
+            iterator = iter(train_loader)
+            for epoch in range(20):
+                one_epoch(model, iterator, optimizer)
+        """,
         """
         from torch.utils.data import DataLoader
 

@@ -8,7 +8,7 @@ Linux from Python 3.14, which no longer forks by default. Source: PyTorch docume
 
 **Found:** a module-level loop, or a module-level call of a function, that iterates over a loader with workers.
 
-**Left alone:** code below a main guard; loaders without workers; notebooks; programs that say
+**Left alone:** code below a main guard; loaders without workers, also by default; notebooks; programs that say
 `multiprocessing_context="fork"` or `set_start_method("fork")`.
 
 **Versions:** all of torch 2.x. An error where the project does not fork (`set_start_method`, Python 3.14).
@@ -25,7 +25,7 @@ from dlcheck.program.program import Program
 from dlcheck.program.project import Module
 from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.start_method import forks_by_choice, start_method
-from dlcheck.program.values import Ref
+from dlcheck.program.values import Known, Ref
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -64,10 +64,18 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
         f"this script starts workers at module level: {where} each worker runs the whole script again, and it ends with "
         '`RuntimeError`. Put this code below `if __name__ == "__main__":`, or in a function that is called there',
         severity="error" if method != "fork" else None,
-        confidence="low" if loader.workers == "none by default" else None,
+        confidence="low" if _none_unless_asked_for(loader) else None,
         help='move the module-level code into `def main():`, and call it below `if __name__ == "__main__":`',
         also=((loader.scope, loader.at),),
         fix=under_main_guard(program, module, at),
+    )
+
+
+def _none_unless_asked_for(loader: Loader) -> bool:
+    """0 by default, and nothing that is seen asks for more."""
+    return loader.workers == "none by default" or (
+        loader.workers == "unknown"
+        and any(isinstance(v, Known) and v.by_default and not v.value for v in loader.arg("num_workers"))
     )
 
 
@@ -207,6 +215,49 @@ RULE = Rule(
         loader = DataLoader([1, 2, 3])
         for batch in loader:
             print(batch)
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        if __name__ == "__main__":
+            print("a check of the above, switched off below")
+
+        if __name__ == "__main2__":
+            for batch in DataLoader([1, 2, 3], num_workers=1):
+                print(batch)
+        """,
+        """
+        # file: example.py
+        from model import Classifier
+
+        model = Classifier(args={"output_dir": "out"})
+        model.train_model([1, 2, 3])
+        # file: model.py
+        from dataclasses import dataclass
+        from torch.utils.data import DataLoader
+
+        @dataclass
+        class ModelArgs:
+            output_dir: str = "outputs"
+            num_workers: int = 0
+
+            def update_from_dict(self, new_values):
+                for key, value in new_values.items():
+                    setattr(self, key, value)
+
+        class Classifier:
+            def __init__(self, args=None):
+                self.args = self.load_args()
+                if isinstance(args, dict):
+                    self.args.update_from_dict(args)
+                elif isinstance(args, ModelArgs):
+                    self.args = args
+            def load_args(self):
+                args = ModelArgs()
+                return args
+            def train_model(self, data):
+                for batch in DataLoader(data, num_workers=self.args.num_workers):
+                    print(batch)
         """,
         """
         from torch.utils.data import DataLoader

@@ -7,14 +7,15 @@ Source: PyTorch documentation, *Multiprocessing package, file descriptor strateg
 **Found:** `list(loader)`; whole batches of a loader with workers appended to a list that lives on after the step.
 
 **Left alone:** predictions and other new tensors; parts of a batch kept for a metric (low confidence); what was moved to a
-device, turned into numbers, or copied first.
+device, turned into numbers, or copied first; `list(loader)` as a statement of its own that lets a resumed
+`StatefulDataLoader` run out.
 
 **Versions:** all of torch 2.x.
 """
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Expr, Name, Seq
+from dlcheck.facts.model import Attr, Do, Expr, Name, Seq
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
@@ -63,7 +64,7 @@ def _listed(program: Program, use: Use) -> Iterator[Report]:
         and getattr(site.call.func, "id", "") == "len"
         for site in use.scope.calls
     )
-    if use.loaders and all(map(_made_on_the_spot, use.loaders)):
+    if use.loaders and all(_made_on_the_spot(loader) or _run_out(use, loader) for loader in use.loaders):
         return
     reads_all = "`list(loader)` loads a whole epoch and keeps every batch in memory"
     yield Report(
@@ -72,6 +73,12 @@ def _listed(program: Program, use: Use) -> Iterator[Report]:
         f"{reads_all}, only to count them" if counted else reads_all,
         help="`len(loader)` counts batches without loading" if counted else "iterate over the loader instead",
     )
+
+
+def _run_out(use: Use, loader: Loader) -> bool:
+    """``list(loader)`` for nothing but its effect: a loader that was stopped at the end of an epoch is let run out."""
+    alone = any(s.at == use.at and isinstance(s.statement, Do) for s in use.scope.calls)
+    return alone and loader.name.endswith("StatefulDataLoader")
 
 
 def _made_on_the_spot(loader: Loader) -> bool:
@@ -208,6 +215,16 @@ RULE = Rule(
                 for batch in DataLoader(dataset, num_workers=4):
                     pending = []
                     pending.append(batch)
+        """,
+        """
+        from torchdata.stateful_dataloader import StatefulDataLoader
+
+        def resume(dataset, state, finished):
+            loader = StatefulDataLoader(dataset, num_workers=2)
+            loader.load_state_dict(state)
+            if finished:
+                list(loader)
+            return loader
         """,
         """
         from torch.utils.data import DataLoader

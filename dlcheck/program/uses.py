@@ -57,7 +57,9 @@ _VIEWS = frozenset(
 
 @dataclass(frozen=True, eq=False)
 class Use:
-    """One place that takes batches from a loader. ``inner``: the loop's body; ``target``: what each batch is bound to."""
+    """One place that takes batches from a loader. ``inner``: the loop's body; ``target``: what each batch is bound to;
+    ``source``: the iterator that ``next`` draws from.
+    """
 
     kind: UseKind
     loaders: tuple[Loader, ...]
@@ -67,6 +69,7 @@ class Use:
     target: Expr | None
     at: At
     skips_first: bool = False
+    source: Expr | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +181,9 @@ class Consumption:
                     if loaders and not self._iterates_container(drawn, scope):
                         target = _target_of(site.statement, site.call)
                         kind = "list" if name == "list" else "next"
-                        self.uses.append(Use(kind, loaders, scope, site.block, None, target, site.at))
+                        self.uses.append(
+                            Use(kind, loaders, scope, site.block, None, target, site.at, source=drawn)
+                        )
                 elif name.rpartition(".")[2] in ("fit", "validate", "test", "predict"):
                     self._framework(site.call, scope, site.block)
         for loader in self.loaders:
@@ -233,8 +238,20 @@ class Consumption:
 
         ``sure``: leave out the loops that may build it anew now and then (behind a condition) as well.
         """
-        around = self._loops_for(use.scope, use.block, loader, 0, set())
+        around: set[Block] = set()
+        for scope, block in self._starts(use):
+            around |= self._loops_for(scope, block, loader, 0, set())
         return frozenset(around) - self._building_loops(loader.scope, loader.site.block, sure, 0, set())
+
+    def _starts(self, use: Use) -> list[tuple[Scope, Block | None]]:
+        """Where a pass over the loader begins: at the loop itself, but for ``next(it)`` where ``it = iter(loader)`` stands."""
+        if use.kind != "next" or use.source is None:
+            return [(use.scope, use.block)]
+        begun: list[tuple[Scope, Block | None]] = []
+        for value in self.evaluator.values(use.source, use.scope):
+            if isinstance(value, Made) and value.what == "builtins.iter":
+                begun += [(value.scope, s.block) for s in value.scope.calls if s.call is value.call]
+        return begun or [(use.scope, use.block)]
 
     def _building_loops(
         self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[int]
