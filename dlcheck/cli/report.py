@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         report = build_report(paths, check=False, most_loaders=loaders_shown(arguments.format))
         output = arguments.output
         if output is None and arguments.format == "html" and sys.stdout.isatty():
-            output = paths[0] / "report.html"
+            output = _own_page(paths[0])
         if arguments.format == "parquet":
             _write_parquet(report, paths, output)
         elif output is None:
@@ -100,6 +100,14 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"dlcheck: {error}", file=sys.stderr)
         return 2
     return status_of(conditions, report)
+
+
+def _own_page(recording: Path) -> Path:
+    """Where the page of a recording goes by itself. Raises ValueError where that would write elsewhere."""
+    page = recording / "report.html"
+    if page.is_symlink():
+        raise ValueError(f"{page} is a link: give --output")
+    return page
 
 
 def _write_parquet(report: Report, paths: list[Path], output: str | None) -> None:

@@ -34,7 +34,7 @@ DAMAGE = (
 )
 """What reading a damaged file can raise."""
 
-_BLANK = re.compile(r"[ \t]*[\n\r\t\v\f\x85\u2028\u2029][ \t]*")
+_BLANK = re.compile(r"[\n\r\t\v\f\x85\u2028\u2029]\s*")
 _UNSEEN = re.compile(
     r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
 )

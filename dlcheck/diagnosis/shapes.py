@@ -61,8 +61,8 @@ LINES: dict[str, dict[str, Any]] = {
         "dataset": str,
         "dataset_at": SITE,
         "settings": {
-            "num_workers": Number(0, 4096),
-            "prefetch_factor": Number(0, 4096),
+            "num_workers": Number(0, 1024),
+            "prefetch_factor": Number(0, 1024),
             **dict.fromkeys(("batch_size", "dataset_length", "length"), COUNT),
             **dict.fromkeys(("in_order", "persistent_workers", "pin_memory", "pinning"), bool),
             **dict.fromkeys(("iterable", "generator"), bool),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TextIO
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.text import Text
 
 from dlcheck.comparison.model import Change, Comparison, LoaderChange
 from dlcheck.diagnosis.units import amount, duration, share
+from dlcheck.report.plain import write_plain
 
 _PLAIN_WIDTH = 110
 _MOST_CAUSES = 6
@@ -21,8 +23,15 @@ _STYLES = {"better": "bold green", "worse": "bold red", "same": "dim", "unclear"
 def print_comparison(comparison: Comparison, file: TextIO) -> None:
     """Print to ``file``, in colour where that is a terminal."""
     console = Console(file=file, highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console = Console(file=file, highlight=False, markup=False, emoji=False, width=_PLAIN_WIDTH)
+    if console.is_terminal:
+        _print(comparison, console)
+        return
+    text = io.StringIO()
+    _print(comparison, Console(file=text, highlight=False, markup=False, emoji=False, width=_PLAIN_WIDTH))
+    write_plain(text.getvalue(), file)
+
+
+def _print(comparison: Comparison, console: Console) -> None:
     console.print(Text("A  ", "bold").append(", ".join(comparison.a), "default"))
     console.print(Text("B  ", "bold").append(", ".join(comparison.b), "default"))
     for loader in comparison.loaders:

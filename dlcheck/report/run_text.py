@@ -19,6 +19,7 @@ from dlcheck.diagnosis.prediction import Prediction
 from dlcheck.diagnosis.ranks import RankLateness
 from dlcheck.diagnosis.units import amount, duration, share
 from dlcheck.report.model import Report
+from dlcheck.report.plain import write_plain
 from dlcheck.report.words import LABELS
 
 _BAR = 60
@@ -39,9 +40,7 @@ def print_report(report: Report, file: TextIO) -> None:
         return
     text = io.StringIO()
     _print(report, Console(file=text, highlight=False, markup=False, width=_PLAIN_WIDTH), console.encoding)
-    for line in text.getvalue().splitlines():
-        # Tables are filled up with blanks, which a file need not keep.
-        file.write(line.rstrip() + "\n")
+    write_plain(text.getvalue(), file)
 
 
 def _print(report: Report, console: Console, encoding: str) -> None:
