@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from traces_left import Place, own_shared_memory, role_of
 
 _PROGRAM = Path(__file__).parent / "programs" / "steady.py"
 _VICTIMS = ("launcher", "loop", "worker", "py-spy", "helper")
-_SECONDS, _RATE, _EPOCH = 2.5, 60, 50
+_RATE, _EPOCH = 60, 50
 _LIMIT_S = 120.0
 _PATIENCE_S = 15.0
 """torch's workers look for their parent every 5 s."""
@@ -80,6 +81,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=100, help="kills (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=2.5, help="length of a training (default: %(default)s)"
+    )
     parser.add_argument("--only", choices=_VICTIMS, help="kill no other than this")
     arguments = parser.parse_args()
     private = own_shared_memory()
@@ -90,19 +94,20 @@ def main() -> None:
     chance, tallies = random.Random(arguments.seed), {victim: Tally() for victim in _VICTIMS}
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         place = Place(Path(folder))
-        full = {persistent: _run(place, None, persistent, None) for persistent in (False, True)}
+        programs = {stay: _program(arguments.seconds, stay) for stay in (False, True)}
+        full = {stay: _run(place, None, program, None) for stay, program in programs.items()}
         for number in range(arguments.times):
             # Each victim, and both kinds of workers, in turn: what is random is the moment.
             victim = arguments.only or _VICTIMS[number % len(_VICTIMS)]
-            persistent = bool(number // len(_VICTIMS) % 2)
+            stay = bool(number // len(_VICTIMS) % 2)
             tally = tallies[victim]
             tally.runs += 1
             recording = Path(folder, f"recording-{number}")
             # The helper and the first py-spy live for less than a second.
             kill = Kill(victim, seconds=chance.uniform(0, _MOST_S.get(victim, 6.0)))
-            outcome = _run(place, recording, persistent, kill)
+            outcome = _run(place, recording, programs[stay], kill)
             tally.killed += outcome.killed_after is not None
-            wrong = _judge(place, victim, persistent, outcome, recording, full[persistent])
+            wrong = _judge(place, victim, programs[stay], outcome, recording, full[stay])
             tally.wrong += [
                 f"kill {number} ({victim}, after {outcome.killed_after} batches): {line}" for line in wrong
             ]
@@ -117,10 +122,15 @@ def main() -> None:
     sys.exit(1 if any(tally.wrong for tally in tallies.values()) else 0)
 
 
-def _run(place: Place, recording: Path | None, persistent: bool, kill: Kill | None) -> Outcome:
+def _program(seconds: float, stay: bool) -> list[str]:
+    """The training, with workers that stay for all epochs or do not."""
+    options = ["--rate", str(_RATE), "--seconds", str(seconds), "--epoch", str(_EPOCH), "--every", "1"]
+    return [sys.executable, str(_PROGRAM), *options, *(["--persistent"] if stay else [])]
+
+
+def _run(place: Place, recording: Path | None, program: Sequence[str], kill: Kill | None) -> Outcome:
     """A run of the program: plain where there is no recording."""
-    options = ["--rate", str(_RATE), "--seconds", str(_SECONDS), "--epoch", str(_EPOCH), "--every", "1"]
-    command = [sys.executable, str(_PROGRAM), *options, *(["--persistent"] if persistent else [])]
+    command = list(program)
     if recording is not None:
         probe = [sys.executable, "-m", "dlcheck", "run", "--quiet", "--no-check", "--output", str(recording)]
         command = [*probe, "--", *command]
@@ -167,7 +177,7 @@ def _reap(statuses: dict[int, int]) -> None:
 
 
 def _judge(
-    place: Place, victim: str, persistent: bool, seen: Outcome, recording: Path, full: Outcome
+    place: Place, victim: str, program: Sequence[str], seen: Outcome, recording: Path, full: Outcome
 ) -> list[str]:
     """What does not hold."""
     wrong = [
@@ -180,7 +190,7 @@ def _judge(
     if not full.stdout.startswith(seen.stdout):
         wrong.append("it printed what the plain run does not print")
     if victim in ("loop", "worker") and seen.killed_after is not None:
-        wrong += _other_fate(place, victim, persistent, seen)
+        wrong += _other_fate(place, victim, program, seen)
     else:
         # A launcher that is killed when the training has ended has taken its status along.
         gone = victim == "launcher" and seen.status is None
@@ -193,12 +203,12 @@ def _judge(
     return wrong + _misread(victim, seen, recording)
 
 
-def _other_fate(place: Place, victim: str, persistent: bool, seen: Outcome) -> list[str]:
+def _other_fate(place: Place, victim: str, program: Sequence[str], seen: Outcome) -> list[str]:
     """Whether the plain run never ends as this one did, when the same process is killed after as many batches."""
     fates = []
     for _ in range(_AGAIN):
         count = seen.killed_after or 0
-        plain = _run(place, None, persistent, Kill(victim, batches=count))
+        plain = _run(place, None, program, Kill(victim, batches=count))
         place.end_all()
         fates.append((plain.status, "done" in plain.stdout))
         if fates[-1] == (seen.status, "done" in seen.stdout):
@@ -227,7 +237,9 @@ def _misread(victim: str, seen: Outcome, recording: Path) -> list[str]:
     if victim == "launcher" and seen.killed_after is not None and not (recording / "report.json").exists():
         if "the end of the run was not recorded" not in notes:
             wrong.append(f"no note says that the end is missing: {notes}")
-    stray = [path.name for path in recording.rglob("*") if path.suffix in (".raw", ".new")]
+    # What py-spy was writing is of no use without the launcher.
+    strays = (".new",) if victim == "launcher" else (".new", ".raw")
+    stray = [path.name for path in recording.rglob("*") if path.suffix in strays]
     return wrong + [f"left in the recording: {name}" for name in stray]
 
 
