@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, Star, dotted
 from dlcheck.lint.fix import Fix, Move
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.evaluate import Arguments
+from dlcheck.program.arguments import Arguments
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import Path, Step, walk
 from dlcheck.program.program import Program

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, Star, dotted
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.evaluate import Arguments
+from dlcheck.program.arguments import Arguments
 from dlcheck.program.loaders import Loader
 from dlcheck.program.persistent import persists
 from dlcheck.program.program import Program

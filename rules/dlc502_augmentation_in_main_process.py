@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.evaluate import Arguments
+from dlcheck.program.arguments import Arguments
 from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope

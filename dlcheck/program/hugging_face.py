@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dlcheck.facts.model import Attr, Call, Const, Expr, Name
-from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.arguments import Arguments
+from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import External, Made, Ref
 

@@ -10,7 +10,8 @@ from typing import Literal
 
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted
 from dlcheck.program import names
-from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.arguments import Arguments
+from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.hugging_face import SPELLED, trainer_loaders
 from dlcheck.program.paths import walk
 from dlcheck.program.scope import CallSite, Scope

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from dlcheck.facts.model import Name, Param
-from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.arguments import Arguments
+from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.loaders import Loader, Workers, unwrap, workers_of
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import ABSENT, Known, Made, Method, SelfOf, Unknown, Values, join

@@ -21,7 +21,8 @@ from dlcheck.facts.model import (
     dotted,
     parts_of,
 )
-from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.arguments import Arguments
+from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.scope import Block, CallSite, Loop, Scope
 from dlcheck.program.values import External, Group, Made, Method, PartialRef, Ref, SelfOf, Value
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dlcheck.facts.model import At, Attr, Call, Comp, Cond, Const, Expr, Name, Op, Star
-from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.arguments import Arguments
+from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.kept import is_self
 from dlcheck.program.main_guard import guarded
 from dlcheck.program.scope import Block, CallSite, Scope, Store

@@ -19,7 +19,8 @@ from dlcheck.facts.model import (
     dotted,
 )
 from dlcheck.program import names
-from dlcheck.program.evaluate import Arguments, Evaluator
+from dlcheck.program.arguments import Arguments
+from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import walk
 from dlcheck.program.scope import Block, CallSite, Scope
