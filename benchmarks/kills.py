@@ -22,6 +22,7 @@ import ctypes
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ _LIMIT_S = 120.0
 _PATIENCE_S = 15.0
 """torch's workers look for their parent every 5 s."""
 _MOST_S = {"helper": 0.05, "py-spy": 4.0}
+"""Of the training process until the kill. The helper and the first py-spy live for less than a second."""
 _AGAIN = 4
 _OWN_LEFT = dict.fromkeys(("loop", "worker"), "temporary file pymp-")
 _PR_SET_CHILD_SUBREAPER = 36
@@ -84,6 +86,9 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, default=2.5, help="length of a training (default: %(default)s)"
     )
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="no more kills after that (default: %(default)g)"
+    )
     parser.add_argument("--only", choices=_VICTIMS, help="kill no other than this")
     arguments = parser.parse_args()
     private = own_shared_memory()
@@ -91,31 +96,47 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}", end="")
     print(", /dev/shm of its own" if private else ", /dev/shm shared with others", flush=True)
-    chance, tallies = random.Random(arguments.seed), {victim: Tally() for victim in _VICTIMS}
+    tallies = {victim: Tally() for victim in _VICTIMS}
+    # Also a run that is cut short ends its processes, and prints its table.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         place = Place(Path(folder))
-        programs = {stay: _program(arguments.seconds, stay) for stay in (False, True)}
-        full = {stay: _run(place, None, program, None) for stay, program in programs.items()}
-        for number in range(arguments.times):
-            # Each victim, and both kinds of workers, in turn: what is random is the moment.
-            victim = arguments.only or _VICTIMS[number % len(_VICTIMS)]
-            stay = bool(number // len(_VICTIMS) % 2)
-            tally = tallies[victim]
-            tally.runs += 1
-            recording = Path(folder, f"recording-{number}")
-            # The helper and the first py-spy live for less than a second.
-            kill = Kill(victim, seconds=chance.uniform(0, _MOST_S.get(victim, 6.0)))
-            outcome = _run(place, recording, programs[stay], kill)
-            tally.killed += outcome.killed_after is not None
-            wrong = _judge(place, victim, programs[stay], outcome, recording, full[stay])
-            tally.wrong += [
-                f"kill {number} ({victim}, after {outcome.killed_after} batches): {line}" for line in wrong
-            ]
-            for line in tally.wrong[-len(wrong) :] if wrong else ():
-                print(line, flush=True)
+        try:
+            _kill_all(place, arguments, random.Random(arguments.seed), tallies)
+        finally:
             place.end_all()
-            if not wrong:
-                subprocess.run(["rm", "-rf", str(recording)], check=True)
+            _print_table(tallies)
+    sys.exit(1 if any(tally.wrong for tally in tallies.values()) else 0)
+
+
+def _kill_all(
+    place: Place, arguments: argparse.Namespace, chance: random.Random, tallies: dict[str, Tally]
+) -> None:
+    deadline = time.monotonic() + arguments.minutes * 60
+    programs = {stay: _program(arguments.seconds, stay) for stay in (False, True)}
+    full = {stay: _run(place, None, program, None) for stay, program in programs.items()}
+    for number in range(arguments.times):
+        if time.monotonic() > deadline:
+            return
+        # Each victim, and both kinds of workers, in turn: what is random is the moment.
+        victim = arguments.only or _VICTIMS[number % len(_VICTIMS)]
+        stay = bool(number // len(_VICTIMS) % 2)
+        recording = place.folder / f"recording-{number}"
+        kill = Kill(victim, seconds=chance.uniform(0, _MOST_S.get(victim, 3.5 + arguments.seconds)))
+        outcome = _run(place, recording, programs[stay], kill)
+        wrong = _judge(place, victim, programs[stay], outcome, recording, full[stay])
+        tally = tallies[victim]
+        tally.runs += 1
+        tally.killed += outcome.killed_after is not None
+        tally.wrong += wrong
+        for line in wrong:
+            print(f"kill {number} ({victim}, after {outcome.killed_after} batches): {line}", flush=True)
+        place.end_all()
+        if not wrong:
+            shutil.rmtree(recording, ignore_errors=True)
+
+
+def _print_table(tallies: dict[str, Tally]) -> None:
     print(f"{'victim':<10} {'runs':>5} {'killed':>7} {'wrong':>6}")
     for victim, tally in tallies.items():
         print(f"{victim:<10} {tally.runs:5} {tally.killed:7} {len(tally.wrong):6}")
