@@ -61,31 +61,40 @@ def held_up(epochs: Sequence[LoopEpoch]) -> tuple[LoopEpoch, ...]:
 
 
 def without_firsts(epochs: Sequence[LoopEpoch]) -> tuple[tuple[LoopEpoch, ...], float, float]:
-    """What only the first batch of a worker costs (its queues start a thread each, shared memory is set up) is taken out
-    of it, and returned: ns of drawing and of feeding, the mean over all workers that were started.
+    """What only the first batch of a worker costs (its queues start a thread each, shared memory is set up, the two
+    processes connect) is taken out of it, and returned: ns of drawing, and of feeding and receiving, the mean over all
+    workers that were started. How long the loop waited for a core while they started is no cost of a batch either.
     """
+    every = [work for epoch in epochs for work in epoch.works]
+    draw, feed = _middle([work.draw for work in every]), _middle([work.feed for work in every])
+    receive, queued = _middle([work.receive for work in every]), _middle([work.queued for work in every])
     seen: set[tuple[int, int]] = set()
-    usual_draw, usual_feed = (
-        _usual([w.draw for e in epochs for w in e.works]),
-        _usual([w.feed for e in epochs for w in e.works]),
-    )
-    draws: list[int] = []
-    feeds: list[int] = []
+    drawn: list[int] = []
+    brought: list[int] = []
     result = []
     for epoch in epochs:
         works = []
         for work, owner in zip(epoch.works, epoch.owners, strict=True):
             if (epoch.iterator, owner) not in seen and work.feed:
                 seen.add((epoch.iterator, owner))
-                draws.append(max(0, work.draw - usual_draw))
-                feeds.append(max(0, work.feed - usual_feed))
-                work = replace(work, draw=min(work.draw, usual_draw), feed=min(work.feed, usual_feed))
-            works.append(work)
+                usual = replace(
+                    work,
+                    draw=min(work.draw, draw),
+                    feed=min(work.feed, feed),
+                    feed_cpu=min(work.feed_cpu, feed),
+                    receive=min(work.receive, receive),
+                    queued=min(work.queued, queued),
+                )
+                drawn.append(work.draw - usual.draw)
+                brought.append(work.feed - usual.feed + work.receive - usual.receive)
+                works.append(usual)
+            else:
+                works.append(work)
         result.append(replace(epoch, works=tuple(works)))
-    return tuple(result), fmean(draws) if draws else 0.0, fmean(feeds) if feeds else 0.0
+    return tuple(result), fmean(drawn) if drawn else 0.0, fmean(brought) if brought else 0.0
 
 
-def _usual(values: Sequence[int]) -> int:
+def _middle(values: Sequence[int]) -> int:
     return int(median(values)) if values else 0
 
 
@@ -115,17 +124,32 @@ def uncontended(epochs: Sequence[LoopEpoch], ground: Ground, slowdown: float | N
     return tuple(replace(epoch, steps=tuple(map(alone, epoch.steps))) for epoch in epochs)
 
 
+def stalling(queued: Sequence[int], cpu: Sequence[int], slowdown: float) -> float:
+    """The part of what threads waited for a core that ``slowdown`` of their computing does not explain, all together: one
+    by one, some wait more than that and some less.
+    """
+    whole = sum(queued)
+    return max(0.0, 1.0 - sum(cpu) * (slowdown - 1.0) / whole) if whole else 0.0
+
+
 def with_stalls(epochs: Sequence[LoopEpoch], slowdown: float) -> tuple[LoopEpoch, ...]:
     """The stalls of loop and workers: how long they waited for a core, beyond what ``slowdown`` makes of their computing."""
-
-    def rest(queued: int, cpu: int) -> int:
-        return max(0, queued - int(cpu * (slowdown - 1.0)))
+    works = [work for epoch in epochs for work in epoch.works]
+    steps = [step for epoch in epochs for step in epoch.steps]
+    long = [work for work in works if work.cpu > _TURN_NS]
+    short = [work for work in works if work.cpu <= _TURN_NS]
+    making, waking = (
+        stalling([w.delay for w in some], [w.cpu for w in some], slowdown) for some in (long, short)
+    )
+    taking = stalling([w.queued for w in works], [w.receive for w in works], slowdown)
+    stepping = stalling([s.queued or 0 for s in steps], [min(s.cpu or 0, s.wall) for s in steps], slowdown)
 
     def stalled(work: Work) -> Work:
-        return replace(work, stall=rest(work.queued, work.receive), delay_stall=rest(work.delay, work.cpu))
+        part = making if work.cpu > _TURN_NS else waking
+        return replace(work, stall=int(taking * work.queued), delay_stall=int(part * work.delay))
 
     def paused(step: Step) -> Step:
-        return replace(step, stall=rest(step.queued or 0, min(step.cpu or 0, step.wall)))
+        return replace(step, stall=int(stepping * (step.queued or 0)))
 
     return tuple(
         replace(e, works=tuple(map(stalled, e.works)), steps=tuple(map(paused, e.steps))) for e in epochs
@@ -137,8 +161,8 @@ def with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup)
     set apart where they were not. ``default_collate`` puts them into shared memory in a worker.
     """
     batches = [b for i in loader.iterators for e in i.epochs for b in e.batches]
-    size = _usual([b.size_bytes for b in batches if b.size_bytes is not None])
-    names = _usual([b.pipe_bytes for b in batches if b.pipe_bytes is not None])
+    size = _middle([b.size_bytes for b in batches if b.size_bytes is not None])
+    names = _middle([b.pipe_bytes for b in batches if b.pipe_bytes is not None])
     shares = str(loader.settings.get("collate_fn") or "").endswith(".default_collate")
     tensors = max(1, (names - _ENVELOPE_BYTES) // _NAME_BYTES)
     sharing = int(tensors * _SHARED_NS + size / _COPY_BYTES_PER_NS) if shares else 0

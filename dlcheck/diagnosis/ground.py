@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
 
+from dlcheck.diagnosis.demand import stalling
 from dlcheck.diagnosis.loops import LoopEpoch
 from dlcheck.diagnosis.machine import Cores
-from dlcheck.diagnosis.simulation import Ground, Setup, simulate
+from dlcheck.diagnosis.simulation import Ground, Setup, simulate, slowdown_for
 from dlcheck.diagnosis.timeline import LoaderLife, WorkerLife
 
 # Start-up of a worker that nobody has seen: a fork; a new interpreter that imports torch.
@@ -99,6 +100,20 @@ def with_others(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground, slowd
     elif slowed(found) > slowdown:
         found = _where(slowed, slowdown, 0.0, found)
     return replace(ground, others=found)
+
+
+def with_start_stalls(ground: Ground, loader: LoaderLife) -> Ground:
+    """The same where workers that start wait for a core, beyond what sharing the cores makes of what they compute."""
+    lives = [life for iterator in loader.iterators for life in iterator.workers]
+    many = max((len(iterator.workers) for iterator in loader.iterators), default=0)
+    slowdown = slowdown_for(many * ground.ready_share, ground)
+    clocked = [life for life in lives if life.start_queued_ns is not None and life.start_cpu_ns is not None]
+    queued = [life.start_queued_ns or 0 for life in clocked]
+    part = stalling(queued, [life.start_cpu_ns or 0 for life in clocked], slowdown)
+    ready = ground.ready + (part * median(queued) if queued else 0.0)
+    return replace(
+        ground, ready=ready, ready_share=ground.ready_share * ground.ready / ready if ready else 0.0
+    )
 
 
 def _where(rising: Callable[[float], float], wanted: float, low: float, high: float) -> float:

@@ -22,10 +22,10 @@ from dlcheck.diagnosis.demand import (
     with_transfer,
     without_firsts,
 )
-from dlcheck.diagnosis.ground import ground_of, scaled, with_others
+from dlcheck.diagnosis.ground import ground_of, scaled, with_others, with_start_stalls
 from dlcheck.diagnosis.loops import LoopEpoch, Work
 from dlcheck.diagnosis.machine import Cores
-from dlcheck.diagnosis.simulation import Ground, Setup, ending, simulate
+from dlcheck.diagnosis.simulation import Ground, Setup, simulate, slowdown_for
 from dlcheck.diagnosis.timeline import LoaderLife
 
 WORST_FIT = 0.35
@@ -88,13 +88,14 @@ def build_model(
     share = sum(len(epoch.works) for epoch in replayed) / batches
     ground = scaled(ground, part)
     shared = with_others(replayed, setup, ground, slowdown)
-    replayed = with_stalls(replayed, slowdown or simulate(replayed, setup, shared).slowdown)
+    slowdown = slowdown or simulate(replayed, setup, shared).slowdown
+    replayed, shared = with_stalls(replayed, slowdown), with_start_stalls(shared, loader)
     ground = shared
     if cores.ahead:
         left = max(0.0, (cores.others or 0.0) - cores.ahead)
         ground = replace(shared, others=min(left, shared.others), taken=cores.ahead)
     # All workers end at once, and share the cores for that.
-    alone = ground.shutdown / ending(max(1, setup.num_workers), ground)
+    alone = ground.shutdown / slowdown_for(max(1, setup.num_workers), ground)
     ground, shared = replace(ground, shutdown=alone), replace(shared, shutdown=alone)
     present = simulate(replayed, setup, ground).wall
     if ground.taken and abs(present / (wall_ns * share) - 1.0) > WORST_FIT:

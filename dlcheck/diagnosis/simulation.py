@@ -98,16 +98,12 @@ def simulate(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground) -> Outco
             spent, waited, computed = _inline(epoch, setup, ground)
             opening = ground.opening if number == 0 else 0.0
             wall, wait = wall + spent + opening, wait + waited + opening
-            wanted, slowed = wanted + computed, slowed + computed * _slowdown(ground.threads, ground)
+            wanted, slowed = wanted + computed, slowed + computed * slowdown_for(ground.threads, ground)
     return Outcome(wall, wait, slowed / wanted if wanted else 1.0)
 
 
-def ending(workers: int, ground: Ground) -> float:
-    """How many times longer it takes to end so many workers, who all end at once, than it takes to end one alone."""
-    return _slowdown(float(workers), ground)
-
-
-def _slowdown(own: float, ground: Ground) -> float:
+def slowdown_for(own: float, ground: Ground) -> float:
+    """How many times longer everything takes that computes, while the run wants ``own`` cores."""
     left = max(_LEAST_CORES, ground.host_cores - ground.taken)
     if not ground.grouped:
         return max(1.0, own / ground.cores, own / left, (own + ground.others) / ground.host_cores)
@@ -120,7 +116,7 @@ def _slowdown(own: float, ground: Ground) -> float:
 
 
 def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, float, float]:
-    loading, stepping = _slowdown(ground.threads, ground), _slowdown(ground.step_cores, ground)
+    loading, stepping = slowdown_for(ground.threads, ground), slowdown_for(ground.step_cores, ground)
     crowd = _crowd(0.0, ground)
     waited = spent = computed = 0.0
     for work, step in zip(epoch.works, epoch.steps, strict=True):
@@ -213,7 +209,7 @@ class _Epoch:
             self._advance_to_end(_Job(float(self._steps[number].wall), min(1.0, cores), cores))
             self._stall(self._steps[number].stall)
         if self._starts or not self._setup.persistent:
-            shutdown = self._ground.shutdown * ending(self._setup.num_workers, self._ground)
+            shutdown = self._ground.shutdown * slowdown_for(self._setup.num_workers, self._ground)
             self.t += shutdown
             self.waited += shutdown
 
@@ -309,7 +305,7 @@ class _Epoch:
         own = 0.0
         for job in active:
             own += job.wants
-        slowdown = _slowdown(own, self._ground)
+        slowdown = slowdown_for(own, self._ground)
         # With a core for everybody, times are those that were measured.
         slowed = slowdown > 1.0
         step = self._timers[0][0] - self.t if self._timers else _NEVER
