@@ -8,14 +8,15 @@ end to end).
 **Found:** in the item path, `.iloc[...]` or `.loc[...]` by an index that varies with the item, a frame
 indexed by a comparison of one of its columns, `list.index` on the list of all samples.
 
-**Left alone:** `.iloc` on a frame that was made for this item; arrays; a search in a short list of classes.
+**Left alone:** `.iloc` on a frame that was made for this item; arrays; a search in a short list of classes. One cell
+(`df["path"].iloc[i]`) has low confidence: no `Series` is built for it.
 
 **Cure:** arrays (`df["path"].to_numpy()`), lists or a dict made in `__init__`. **Versions:** all.
 """
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Expr, Name, Op, Seq, Sub, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.paths import is_lazy, walk
@@ -39,6 +40,7 @@ def check(program: Program) -> Iterator[Report]:
                     sub.at,
                     message,
                     help="make arrays, lists or a dict of what items need in `__init__`",
+                    confidence="low" if _is_cell(sub) else None,
                 )
         for site in function.scope.calls:
             if _searches(site.call, function, counted):
@@ -61,6 +63,15 @@ def _row(sub: Sub, function: ItemFunction) -> str:
         f"`.{base.attr}[...]` builds a pandas object for every item, which is hundreds of times slower than an array: "
         "take the columns out as arrays in `__init__`"
     )
+
+
+def _is_cell(sub: Sub) -> bool:
+    """``df["path"].iloc[i]``, ``df.iloc[i, 0]``: no row is built, and what is left is seldom worth a word."""
+    index = sub.index
+    if isinstance(index, Seq):
+        return len(index.items) == 2 and isinstance(index.items[1], Const)
+    column = sub.base.base if isinstance(sub.base, Attr) else None
+    return isinstance(column, Sub) and isinstance(column.index, Const) and isinstance(column.index.value, str)
 
 
 def _is_place(index: Expr) -> bool:
@@ -149,8 +160,8 @@ RULE = Rule(
             def __len__(self):
                 return len(self.labels)
             def __getitem__(self, idx):
-                path = os.path.join(self.folder, self.labels.iloc[idx, 0])  # <- DLC107
-                return read_image(path)
+                row = self.labels.iloc[idx]  # <- DLC107
+                return read_image(os.path.join(self.folder, row["path"])), row["label"]
         """,
         """
         import pandas as pd
@@ -195,6 +206,19 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+        from torchvision.io import read_image
+
+        class Images(Dataset):
+            def __init__(self, annotations):
+                self.labels = pd.read_csv(annotations)
+            def __len__(self):
+                return len(self.labels)
+            def __getitem__(self, idx):
+                return read_image(self.labels["path"].iloc[idx]), self.labels.iloc[idx, 1]
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset

@@ -61,8 +61,7 @@ def check(program: Program) -> Iterator[Report]:
         yield Report(
             loader.scope,
             loader.at,
-            "this training loader does not shuffle: every epoch has the same batches, in the order in which the data is "
-            "stored. Pass `shuffle=True`",
+            "this training loader does not shuffle: every epoch has the same batches, in the same order. Pass `shuffle=True`",
             help="pass `shuffle=True`, or `shuffle=False` where the order is meant",
             confidence=confidence,
             fix=fix,

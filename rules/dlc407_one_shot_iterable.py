@@ -46,7 +46,8 @@ def check(program: Program) -> Iterator[Report]:
             yield Report(
                 method,
                 at,
-                f"`self.{attr}` is an iterator that was made in `__init__`: the first epoch uses it up, and later ones are empty",
+                f"`self.{attr}` is an iterator that was made in `__init__`: the first epoch uses it up, and later ones are "
+                "empty, with 0 workers and with persistent ones",
                 help="make the iterator in `__iter__`, so that each epoch starts from the beginning",
                 confidence=_confidence(program, dataset),
                 also=(made,),
@@ -55,7 +56,8 @@ def check(program: Program) -> Iterator[Report]:
             yield Report(
                 method,
                 (method.at[0], method.at[1], method.at[0], method.at[1] + len("def __iter__")),
-                "`__iter__` returns the dataset itself and nothing goes back to the start: the second epoch is empty",
+                "`__iter__` returns the dataset itself and nothing goes back to the start: the second epoch is empty, "
+                "with 0 workers and with persistent ones",
                 help="write `__iter__` as a generator, or set the position back in it",
                 confidence=_confidence(program, dataset),
             )

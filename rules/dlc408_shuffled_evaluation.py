@@ -7,14 +7,16 @@ run to run, and gains nothing. Source: ultralytics issue 25734; openadmet-models
 **Found:** `shuffle=True` or `drop_last=True` on a loader that is plainly one for evaluation: by its name or that of its data
 set, or because it is the validation, test or prediction loader of a framework.
 
-**Left alone:** loaders that are also trained on, or of which only some batches are taken (to look at samples); `drop_last` next
-to a sampler, which may be distributed. Tests, and `drop_last` in functions that deal with ranks, have low confidence.
+**Left alone:** loaders that are also trained on, or of which only some batches are taken (to look at samples); `drop_last`
+with batches of one sample, or next to a sampler, which may be distributed. Tests, and `drop_last` in functions that deal with
+ranks, have low confidence.
 
 **Cure:** leave both out. **Versions:** all.
 """
 
 from collections.abc import Iterator
 
+from dlcheck.facts.model import Attr, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
@@ -22,9 +24,11 @@ from dlcheck.program.handed_on import is_handed_to
 from dlcheck.program.loaders import Loader
 from dlcheck.program.looks import left_early
 from dlcheck.program.names import is_test
+from dlcheck.program.paths import walk
 from dlcheck.program.program import Program
+from dlcheck.program.scope import Scope
 from dlcheck.program.uses import lightning_hook
-from dlcheck.program.values import Absent, only
+from dlcheck.program.values import Absent, Known, only
 
 _EVAL_WORDS = frozenset(
     "val valid validation test testing eval evaluation dev predict prediction inference valloader testloader "
@@ -44,7 +48,7 @@ def check(program: Program) -> Iterator[Report]:
         for name, message in _WHAT.items():
             if not only(loader.arg(name), True):
                 continue
-            if name == "drop_last" and not _left_out(loader, "sampler"):
+            if name == "drop_last" and (not _left_out(loader, "sampler") or _one_by_one(loader)):
                 continue
             yield Report(
                 loader.scope,
@@ -60,10 +64,35 @@ def _left_out(loader: Loader, name: str) -> bool:
     return all(isinstance(v, Absent) for v in loader.arg(name))
 
 
+def _one_by_one(loader: Loader) -> bool:
+    """Batches of one sample: there is no last one that is smaller."""
+    return all(
+        isinstance(v, Absent) or (isinstance(v, Known) and v.value == 1) for v in loader.arg("batch_size")
+    )
+
+
+def _only_looked_at(program: Program, hook: Scope) -> bool:
+    """The hook of a test or prediction that nothing runs, but whose first batch somebody takes: ``next(iter(
+    data.test_dataloader()))``."""
+    called = [site.call for scope in program.scopes() for site in scope.calls]
+    runs = "test" if hook.name.startswith("test") else "predict"
+    if any(isinstance(call.func, Attr) and call.func.attr == runs for call in called):
+        return False
+    return any(
+        dotted(call.func) == "next"
+        and any(isinstance(e, Attr) and e.attr == hook.name for a in call.args[:1] for e in walk(a))
+        for call in called
+    )
+
+
 def _for_evaluation(program: Program, loader: Loader) -> bool:
     """Plainly so: named, or a hook of a framework; and whole epochs are taken from it as far as uses are seen."""
     hook = lightning_hook(program.evaluator, loader.scope)
     if hook is None and not loader.words & _EVAL_WORDS:
+        return False
+    if loader.scope.name in ("test_dataloader", "predict_dataloader") and _only_looked_at(
+        program, loader.scope
+    ):
         return False
     if is_handed_to(program, loader, ("cycle",)):
         return False  # batches without an end are no pass over the data
@@ -157,6 +186,40 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        # file: config.py
+        from yacs.config import CfgNode
+
+        cfg = CfgNode()
+        cfg.VAL = CfgNode()
+        cfg.VAL.batch_size = 1
+        # file: evaluate.py
+        from torch.utils.data import DataLoader
+        from config import cfg
+
+        def main(val_set, model):
+            val_loader = DataLoader(val_set, batch_size=cfg.VAL.batch_size, num_workers=5, drop_last=True)
+            for x in val_loader:
+                model(x)
+        """,
+        """
+        # file: data.py
+        import pytorch_lightning as pl
+        from torch.utils.data import DataLoader
+
+        class Data(pl.LightningDataModule):
+            def val_dataloader(self):
+                return DataLoader(self.images, batch_size=64)
+            def test_dataloader(self):
+                return DataLoader(self.images, batch_size=144, shuffle=True)
+        # file: model.py
+        import pytorch_lightning as pl
+
+        class Model(pl.LightningModule):
+            def on_validation_end(self):
+                images, _ = next(iter(self.trainer.datamodule.test_dataloader()))
+                self.save(self(images))
+        """,
         """
         from itertools import cycle
         from torch.utils.data import DataLoader
