@@ -9,7 +9,7 @@ looks at (torch issue 13246). Both growing is new memory: a cache without bound,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -22,6 +22,8 @@ _SETTLING_BYTES = 16 << 20
 _FEWEST_SAMPLES = 3
 # Growth of which all but this part came between one reading and the next is a step.
 _STEP = 0.25
+_PAGE_BYTES = 4096
+_MOST_FAULTS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +71,32 @@ def worker_memory(timeline: Timeline, loader: LoaderLife) -> tuple[WorkerMemory,
     pids = {life.pid for iterator in loader.iterators for life in iterator.workers}
     by_pid: dict[int, list[ProcessSample]] = {}
     for sample in timeline.processes:
-        if sample.pid in pids and _private(sample):
+        if sample.pid in pids:
             by_pid.setdefault(sample.pid, []).append(sample)
-    return tuple(_observe(samples) for samples in by_pid.values() if len(samples) >= _FEWEST_SAMPLES)
+    known = (_readings(samples) for samples in by_pid.values())
+    return tuple(_observe(readings) for readings in known if len(readings) >= _FEWEST_SAMPLES)
+
+
+def _readings(samples: Sequence[ProcessSample]) -> list[ProcessSample]:
+    """The samples with private memory. Where there are two only, as of a short run on a crowded machine, those between
+    them get theirs from the pages that the process had touched by then: each was a minor fault. Not where it touched many
+    more than it kept: those say nothing of when it grew.
+    """
+    readings = [sample for sample in samples if _private(sample)]
+    if len(readings) != 2:
+        return readings
+    first, last = readings
+    if first.minor_faults is None or last.minor_faults is None or last.minor_faults <= first.minor_faults:
+        return readings
+    faults, growth = last.minor_faults - first.minor_faults, _private(last) - _private(first)
+    if faults * _PAGE_BYTES > _MOST_FAULTS * growth:
+        return readings
+    between = [
+        replace(s, private_dirty=_private(first) + growth * (s.minor_faults - first.minor_faults) // faults)
+        for s in samples
+        if first.t < s.t < last.t and s.minor_faults is not None
+    ]
+    return [first, *between, last]
 
 
 def memory_growth(

@@ -186,6 +186,23 @@ def test_private_memory_that_grows_under_a_steady_rss_is_copy_on_write() -> None
     assert "copied" in found.sentence and "400 MB in all" in found.sentence
 
 
+@pytest.mark.parametrize(
+    ("touched_mb", "verdict"),
+    [
+        ([0, 30, 60, 90, 120], "memory-growth"),
+        ([0, 118, 119, 119, 120], "healthy"),  # filled at once
+        ([0, 300, 600, 900, 1200], "healthy"),  # pages come and go: when it grew is not known
+    ],
+)
+def test_pages_that_were_touched_tell_growth_from_a_step(touched_mb: list[int], verdict: str) -> None:
+    run = memory([20, 0, 0, 0, 140], [400] * 5)
+    samples = tuple(
+        replace(s, private_dirty=s.private_dirty or None, minor_faults=1000 + mb * 10**6 // 4096)
+        for s, mb in zip(run.processes, touched_mb, strict=True)
+    )
+    assert diagnose(replace(run, processes=samples)).loaders[0].verdict == verdict
+
+
 def test_a_leak_has_a_time_to_the_limit() -> None:
     found = diagnose(memory([20, 60, 100, 140, 180], [200, 240, 280, 320, 360])).loaders[0]
     assert found.verdict == "memory-growth"
