@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlcheck.diagnosis import guard
-from dlcheck.diagnosis.shapes import LINES, MANIFEST, NEEDED
+from dlcheck.diagnosis.shapes import LINES, MANIFEST, NEEDED, WORKER
 from dlcheck.probe import recording as k
 from dlcheck.probe.recording import (
     ASK,
@@ -38,6 +38,10 @@ _MOST_TEXT_BYTES = 256_000_000
 _MOST_MANIFEST_BYTES = 4_000_000
 _MOST_FILES = 200_000
 _MOST_EVENT_BYTES = 16_000_000_000
+_FEW = 1 << 20
+"""Of anything, that is possible."""
+_PACKED = frozenset((k.ASK, k.GOT, k.PICKLED, k.DATASET_READY))
+"""Events whose ``b`` is a cost, see ``pack_cost``: any number is one."""
 _SINCE = frozenset((k.INDEX, k.GOT, k.STOP, k.ERROR, k.FETCH, k.PICKLED, k.SENT))
 """Events whose ``a`` is an earlier time, or 0."""
 _AMOUNTS = frozenset((k.COLLATE, k.COLLATED, k.PUT, k.SAMPLE))
@@ -208,7 +212,11 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
         notes.append(f"process {log.pid} wrote more events than are kept: the middle of its run is missing")
     records = RECORD.iter_unpack(memoryview(data)[PAGE_BYTES:])
     events = [Event(head & 255, head >> 8, idx, t, a, b) for head, idx, t, a, b in records if head]
-    log.events = [e for e in events if (e.a <= e.t and e.b <= guard.MOST_NUMBER >= e.t) or is_possible(e)]
+    log.events = [
+        e
+        for e in events
+        if (e.a <= e.t <= guard.MOST_NUMBER and (e.b < _FEW or e.kind in _PACKED)) or is_possible(e)
+    ]
     if len(log.events) < len(events):
         notes.append(f"{path.name} is damaged: {len(events) - len(log.events)} events are left out")
     log.events.sort(key=lambda event: event.t)
@@ -222,6 +230,8 @@ def is_possible(event: Event) -> bool:
     """Whether its times are in order, and its amounts such as can be."""
     kind, _, _, t, a, b = event
     if t > guard.MOST_NUMBER or (kind in _SINCE and a > t) or (kind in _SMALL and b > guard.MOST_NUMBER):
+        return False
+    if kind == k.INDEX and not guard.fits(b, WORKER):
         return False
     amounts = (a, b) if kind in _AMOUNTS else ()
     return all(amount <= guard.MOST_NUMBER or amount == k.UNKNOWN for amount in amounts)

@@ -160,7 +160,7 @@ def _loader(
 def _rank(log: ProcessLog) -> int | None:
     for line in log.said("process"):
         rank = (line.get("ranks") or {}).get("RANK", "")
-        if str(rank).isdecimal():
+        if str(rank).isdecimal() and len(str(rank)) < 10:
             return int(rank)
     return None
 

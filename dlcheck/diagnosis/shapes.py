@@ -13,8 +13,9 @@ COUNT = Number()
 PID = Number(0, 1 << 32)
 SECONDS = Number(0, 1e11, whole=False)
 """Also since 1970: 3,000 years."""
-_NAMED = Number(-(1 << 31), 1 << 31)
+_NAMED = Number(-(1 << 31), (1 << 31) - 1)
 """Exit codes and priorities."""
+WORKER = Number(0, 1 << 20)
 SITE = [str, COUNT, str]
 
 MANIFEST: dict[str, Any] = {
@@ -46,7 +47,7 @@ MANIFEST: dict[str, Any] = {
 }
 """Of recording.json."""
 
-_EXITS = [[COUNT, PID, (_NAMED, None)]]
+_EXITS = [[WORKER, PID, (_NAMED, None)]]
 
 LINES: dict[str, dict[str, Any]] = {
     "process": {
@@ -70,7 +71,7 @@ LINES: dict[str, dict[str, Any]] = {
             **dict.fromkeys(("collate_fn", "worker_init_fn"), str),
         },
     },
-    "worker": dict.fromkeys(("serial", "worker", "pid", "begun", "started"), COUNT),
+    "worker": {**dict.fromkeys(("serial", "begun", "started"), COUNT), "worker": WORKER, "pid": PID},
     "worker-exits": {"serial": COUNT, "exits": _EXITS},
     "loader-error": {"serial": COUNT, "type": str, "message": str, "exits": _EXITS},
     "dataset-error": {"idx": COUNT, "sample": COUNT, "type": str, "message": str, "stack": [SITE]},
