@@ -10,8 +10,9 @@ images or sound, or that reads the array file of each sample only to learn somet
 images, sound or volumes read from an HDF5 file or a Zarr group (`f["images"][:]`).
 
 **Left alone:** reading an index or labels; sizes and headers only; results that are saved to disk; loading
-behind a switch (`cache`, `preload`, `in_memory`) or in a class that says so by name; arrays that are kept,
-since that is a design (low confidence); loops that are not plainly over the samples (low confidence).
+behind a switch (`cache`, `preload`, `in_memory`) or in a class that says so by name; arrays that are kept, and
+files that are put end to end so that items are parts of them, since that is a design (low confidence); loops
+that are not plainly over the samples (low confidence).
 
 **Cure:** read in `__getitem__`; store what the pass finds out (statistics, label values) in a file.
 **Versions:** all.
@@ -20,13 +21,16 @@ since that is a design (low confidence); loops that are not plainly over the sam
 import re
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Return, Seq, Slice, Sub, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Return, Seq, Slice, Sub, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import attribute_of_self, short
-from dlcheck.program.paths import Path, Step, callee_names, is_lazy, loop_around, loop_of, walk
+from dlcheck.program.lazy import is_lazy
+from dlcheck.program.paths import Path, loop_around, loop_of
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, CallSite, Scope
+from dlcheck.program.steps import Step
 from dlcheck.program.values import Group, PartialRef, Ref
 
 # Opening these reads no more than a header.
@@ -37,6 +41,7 @@ _SAVERS = {
     "numpy.save", "numpy.savez", "numpy.savez_compressed", "torch.save", "pickle.dump", "joblib.dump",
     "numpy.memmap", "h5py.File.create_dataset",
 }  # fmt: skip
+_JOINS = {"torch.cat", "torch.concat", "torch.concatenate", "numpy.concatenate", "numpy.vstack", "numpy.hstack"}
 _LISTINGS = {"os.listdir", "glob.glob", "glob.iglob", "os.walk", "os.scandir"}
 _SWITCH = re.compile(
     r"cache|memory|in_?mem|pre_?load|pre_?fetch|ram\b|load_all|lazy|eager|debug|verify|check|filter|exists|keep",
@@ -165,9 +170,21 @@ class _Pass:
             or _header_only(self.site)
         ):
             return None
+        if self._put_end_to_end():
+            return reader, False
         kept = self._kept()
         listed = self._over_samples(over)
         return reader, (listed or kept) if reader in _READERS else (listed and not kept)
+
+    def _put_end_to_end(self) -> bool:
+        """``self.rays = torch.cat(self.rays)``: an item is a part of a file, drawn from all files, so all must be there."""
+        return any(
+            store.attr in self.samples
+            and isinstance(store.value, Call)
+            and any(n in _JOINS for n in callee_names(self.evaluator, store.value, self.step.scope))
+            and loop_around(store.block) is None
+            for store in self.step.scope.stores
+        )
 
     def _reader(self) -> str:
         return _first(self._readers(self.site, self.step.scope, 0))
@@ -458,6 +475,27 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import json, os
+        import torch
+        from PIL import Image
+        from torch.utils.data import Dataset
+        from torchvision.transforms.functional import to_tensor
+
+        class Rays(Dataset):
+            def __init__(self, root):
+                with open(os.path.join(root, "frames.json")) as f:
+                    self.meta = json.load(f)
+                self.colours = []
+                for frame in self.meta["frames"]:
+                    image = Image.open(os.path.join(root, frame["path"]))
+                    self.colours += [to_tensor(image).view(3, -1).T]
+                self.colours = torch.cat(self.colours, 0)
+            def __len__(self):
+                return len(self.colours)
+            def __getitem__(self, i):
+                return self.colours[i]
+        """,
         """
         import h5py
         import torchaudio

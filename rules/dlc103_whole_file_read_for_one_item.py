@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from dlcheck.facts.model import Call, Const, Expr, Name, Op, Seq, Slice, Sub
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, argument, item_functions, short
-from dlcheck.program.paths import callee_names, is_lazy
+from dlcheck.program.lazy import is_lazy
 from dlcheck.program.program import Program
 
 _WHOLE = {

@@ -18,8 +18,9 @@ from collections.abc import Iterator
 
 from dlcheck.facts.model import Attr, Call, Const, Expr, Op
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemCall, argument, item_calls, short
-from dlcheck.program.paths import callee_names, is_lazy
+from dlcheck.program.lazy import is_lazy
 from dlcheck.program.program import Program
 from dlcheck.program.scope import CallSite
 

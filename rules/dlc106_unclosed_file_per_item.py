@@ -16,11 +16,11 @@ or kept on `self` at first use; handles that are passed on to something which ma
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Cond, Mapping, Name, Seq, With, Yield, parts_of
+from dlcheck.facts.model import Attr, Cond, Mapping, Name, Seq, With, Yield, parts_of, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemCall, argument, item_calls, short
-from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 
 _CLOSERS = frozenset({"close", "__exit__", "detach", "release"})

@@ -16,10 +16,10 @@ indexed by a comparison of one of its columns, `list.index` on the list of all s
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
-from dlcheck.program.paths import is_lazy, walk
+from dlcheck.program.lazy import is_lazy
 from dlcheck.program.program import Program
 
 _COMPARISONS = frozenset({"==", "!=", "<", ">", "<=", ">="})

@@ -17,11 +17,11 @@ shared tensors made beforehand; counters.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Mapping, Name, Op, Seq, Sub, dotted
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Mapping, Name, Op, Seq, Sub, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, opens
-from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope, Store
 from dlcheck.program.values import Group, Made, Table

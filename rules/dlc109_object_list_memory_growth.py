@@ -17,11 +17,12 @@ the growth. **Versions:** all.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Mapping, Name, Op, Seq, dotted
+from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Mapping, Name, Op, Seq, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import attribute_of_self
-from dlcheck.program.paths import Path, callee_names, loop_around, loop_of, walk
+from dlcheck.program.paths import Path, loop_around, loop_of
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import Known

@@ -17,11 +17,11 @@ a variable (both low confidence): the copy may be needed.
 import re
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Comp, Expr, Name, Seq
+from dlcheck.facts.model import Attr, Call, Comp, Expr, Name, Seq, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemCall, item_calls, short
-from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 
 _TENSORS = frozenset({"torch.tensor", "torch.Tensor", "torch.FloatTensor", "torch.LongTensor"})

@@ -16,10 +16,10 @@ one.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Sub
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Sub, walk
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
-from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Store
 from dlcheck.program.values import Group, Made

@@ -16,10 +16,10 @@ num_samples=...)` or an `IterableDataset`. **Versions:** all.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Expr
+from dlcheck.facts.model import Attr, Call, Expr, walk
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import attribute_of_self
-from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 

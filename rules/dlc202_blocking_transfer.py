@@ -19,7 +19,8 @@ from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
-from dlcheck.program.uses import Transfer, Use
+from dlcheck.program.transfers import Transfer
+from dlcheck.program.uses import Use
 
 
 def check(program: Program) -> Iterator[Report]:

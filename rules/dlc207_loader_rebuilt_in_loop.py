@@ -17,14 +17,15 @@ epochs.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, Star, dotted
+from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, Star, dotted, walk
 from dlcheck.lint.fix import Fix, Move
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import Path, Step, walk
+from dlcheck.program.paths import Path
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
+from dlcheck.program.steps import Step
 from dlcheck.program.uses import Use
 
 

@@ -18,10 +18,9 @@ for itself; `next` under a lock; threads that are joined before the next is star
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted
+from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.threads import ThreadStart, thread_starts

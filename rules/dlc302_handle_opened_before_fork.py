@@ -9,7 +9,8 @@ issues 11929 and 11887 (wrong data through h5py); numpy issue 18124 (zip); docum
 `self`, and the item path reads through it, with workers or with a count that is not known.
 
 **Left alone:** handles that the item path opens anew (lazily, or per process), or a `worker_init_fn` does; handles that
-are closed again at set-up; memory maps; `os.pread`; loaders that all have 0 workers.
+are closed again at set-up; streams in memory, or handed in (`file: BinaryIO`); memory maps; `os.pread`; loaders that all
+have 0 workers.
 
 **Cure:** keep the path, and open at the first item of each worker: `if self._file is None: self._file = h5py.File(self.path)`.
 **Versions:** all.
@@ -17,7 +18,7 @@ are closed again at set-up; memory maps; `os.pread`; loaders that all have 0 wor
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Const, Sub, dotted
+from dlcheck.facts.model import At, Attr, Const, Name, Sub, dotted, walk
 from dlcheck.lint.open_later import open_later
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
@@ -30,7 +31,6 @@ from dlcheck.program.kept import (
     setup_steps,
     used_in_worker_init,
 )
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.start_method import start_method
@@ -127,9 +127,14 @@ def _behind(name: str, made: Made) -> tuple[str, Made]:
 
 
 def _in_memory(kept: Kept, made: Made) -> bool:
-    source = argument(made.call, 0, "file", "fileobj", "name")
+    source = argument(made.call, 0, "file", "fileobj", "name", "uri")
     if source is None:
         return False
+    if isinstance(source, Name) and any(
+        b.kind == "param" and b.node.annotation is not None and "IO" in dotted(b.node.annotation)
+        for b in made.scope.bindings.get(source.id, ())
+    ):
+        return True  # it is given an open stream (``file: BinaryIO``), which may well be in memory
     found = kept.dataset.evaluator.values(source, made.scope)
     return any(name in ("io.BytesIO", "io.StringIO") for name, _ in maker(found)) or any(
         text == ":memory:" for text in constants(found)
@@ -288,6 +293,27 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        # file: video.py
+        from typing import BinaryIO
+        import av
+
+        class Video:
+            def __init__(self, file: BinaryIO):
+                self.container = av.open(file)
+            def clip(self, start):
+                return next(self.container.decode(video=0))
+        # file: data.py
+        from cloud_store import fetch
+        from torch.utils.data import Dataset
+        from video import Video
+
+        class Clips(Dataset):
+            def __init__(self, paths):
+                self.videos = [Video(fetch(path)) for path in paths]
+            def __getitem__(self, i):
+                return self.videos[i].clip(0)
+        """,
         """
         import h5py
         from torch.utils.data import DataLoader, Dataset

@@ -16,12 +16,13 @@ wrappers that move batches in the main process.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Expr, Name, dotted
+from dlcheck.facts.model import Attr, Expr, Name, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.in_workers import worker_calls
-from dlcheck.program.paths import PathCall, walk
+from dlcheck.program.paths import PathCall
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
+from dlcheck.program.transfers import device_of
 from dlcheck.program.values import UNKNOWN, Known
 
 
@@ -65,7 +66,7 @@ def _is_cuda(program: Program, device: Expr, scope: Scope) -> bool:
     """A parameter may hold another device in a worker than it holds elsewhere, so it does not count. One that is kept on
     `self` does where all that is given for it is a CUDA device.
     """
-    if _given(device, scope, 0) or program.consumption.device_of(device, scope) != "cuda":
+    if _given(device, scope, 0) or device_of(program.evaluator, device, scope) != "cuda":
         return False
     values = program.values(device, scope)
     others = any(isinstance(v, Known) and v.value in (None, "cpu", "mps") for v in values)

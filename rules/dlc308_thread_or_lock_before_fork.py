@@ -21,11 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Call
+from dlcheck.facts.model import At, Attr, Call, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import attribute_of_self, short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, setup_steps, used_in_worker_init
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.start_method import start_method

@@ -19,18 +19,19 @@ which are meant to be constant; loaders without workers.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Call, Const
+from dlcheck.facts.model import At, Call, Const, walk
 from dlcheck.lint.fix import Fix
 from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import Step, callee_names, walk
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.random_state import GENERATORS, seed_sources, seeding, worker_parameter
 from dlcheck.program.reseeding import asks_for_worker, reseeded
 from dlcheck.program.scope import Block, Scope
+from dlcheck.program.steps import Step
 from dlcheck.program.values import Absent, Known, may_be, only
 
 

@@ -17,14 +17,13 @@ Accelerate, Hugging Face `Trainer`); a `set_epoch` in another file of the same f
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Call, Expr, Name, dotted
+from dlcheck.facts.model import Call, Expr, Name, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.lint.tell_epoch import tell_epoch
 from dlcheck.program.handed_on import SAMPLES_ANEW, is_handed_to
 from dlcheck.program.items import argument
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.streams import class_of

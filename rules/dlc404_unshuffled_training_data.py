@@ -17,14 +17,14 @@ are reported with low confidence, and so are tests.
 import re
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Name, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, Name, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.handed_on import SAMPLES_ANEW, is_handed_to
 from dlcheck.program.loaders import Loader
 from dlcheck.program.names import is_test
-from dlcheck.program.paths import callee_names, walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import Absent, Made, SelfOf, Value

@@ -18,14 +18,14 @@ return counts with the sample. **Versions:** persistent workers: torch 1.7 and l
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlcheck.facts.model import At, Attr, Expr, Name, dotted
+from dlcheck.facts.model import At, Attr, Expr, Name, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.kept import is_self
+from dlcheck.program.lazy import is_lazy
 from dlcheck.program.loaders import Loader
 from dlcheck.program.names import is_test
 from dlcheck.program.outside import calls_of, family_of, is_dataset, named, own_methods
-from dlcheck.program.paths import is_lazy, walk
 from dlcheck.program.persistent import persists, runs_in
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope, Store

@@ -30,11 +30,13 @@ from dlcheck.facts.model import (
     Stmt,
     Try,
     dotted,
+    walk,
 )
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, item_functions
-from dlcheck.program.paths import callee_names, function_path, loop_around, walk
+from dlcheck.program.paths import function_path, loop_around
 from dlcheck.program.program import Program, reads_file
 from dlcheck.program.scope import Block, CallSite, Scope
 

@@ -16,7 +16,7 @@ ranks, have low confidence.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, dotted
+from dlcheck.facts.model import Attr, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
@@ -24,7 +24,6 @@ from dlcheck.program.handed_on import is_handed_to
 from dlcheck.program.loaders import Loader
 from dlcheck.program.looks import left_early
 from dlcheck.program.names import is_test
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.uses import lightning_hook

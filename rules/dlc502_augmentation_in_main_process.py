@@ -18,11 +18,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted
+from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.arguments import Arguments
-from dlcheck.program.paths import callee_names, walk
+from dlcheck.program.callees import callee_names
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
 from dlcheck.program.uses import Use

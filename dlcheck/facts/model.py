@@ -8,6 +8,7 @@ end column) with lines from 1 and columns from 0 in UTF-8 bytes, the end exclusi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -361,6 +362,13 @@ def parts_of(expr: Expr) -> tuple[Expr, ...]:
         case Yield(value, _, _):
             return () if value is None else (value,)
     return ()
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """An expression and all expressions inside it."""
+    yield expr
+    for part in parts_of(expr):
+        yield from walk(part)
 
 
 def dotted(expr: Expr) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dlcheck.facts.model import At, Attr, Call, Expr, Seq, Slice, Sub, dotted
+from dlcheck.facts.model import At, Attr, Call, Expr, Seq, Slice, Sub, dotted, walk
 from dlcheck.lint.fix import AddImport, Defer, Edit, Fix, Insert, Replace
 from dlcheck.program import names
 from dlcheck.program.kept import Kept, is_self
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope, Store
 from dlcheck.program.values import External, Ref

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dlcheck.facts.model import Attr, Call, Expr, dotted
 from dlcheck.lint.fix import AddImport, Fix, InsertInBody, Replace
+from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.kept import Kept, is_self
-from dlcheck.program.paths import callee_names
 from dlcheck.program.random_state import GENERATORS, SEEDERS
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import External

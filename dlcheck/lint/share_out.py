@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Call, Name, dotted
+from dlcheck.facts.model import Call, Name, dotted, walk
 from dlcheck.lint.fix import AddImport, Edit, Enclose, Fix, Insert, InsertInBody
 from dlcheck.program.evaluate import Evaluator
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Dataset
 from dlcheck.program.scope import Binding, Scope
 from dlcheck.program.streams import Source, sources, stream_path

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import At, Expr, dotted
+from dlcheck.facts.model import At, Expr, dotted, walk
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import Path, PathCall, walk
+from dlcheck.program.paths import Path, PathCall
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
 

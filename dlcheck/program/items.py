@@ -8,10 +8,12 @@ from weakref import WeakKeyDictionary
 
 from dlcheck.facts.model import Attr, Call, Cond, Const, Expr, Lambda, Name, Op, Other, Seq, Star, Sub, dotted
 from dlcheck.program import names
+from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
-from dlcheck.program.paths import Path, PathCall, Step, callee_names
+from dlcheck.program.paths import Path, PathCall
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Binding, Scope
+from dlcheck.program.steps import Step
 from dlcheck.program.values import Made, Values
 
 _DEEPEST = 12

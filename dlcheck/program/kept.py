@@ -8,9 +8,10 @@ from functools import cached_property
 from weakref import WeakKeyDictionary
 
 from dlcheck.facts.model import At, Attr, Expr, Name
-from dlcheck.program.paths import Path, Step, setup_path
+from dlcheck.program.paths import Path, setup_path
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope
+from dlcheck.program.steps import Step
 from dlcheck.program.values import Group, Made, Ref, Table, Values, join
 
 _GROWS = frozenset({"append", "add", "appendleft"})

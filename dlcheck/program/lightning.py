@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dlcheck.facts.model import At, Const, Expr, dotted
+from dlcheck.facts.model import At, Const, Expr, dotted, walk
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import walk
 from dlcheck.program.program import Program
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import Known

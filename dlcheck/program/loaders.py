@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted
+from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted, walk
 from dlcheck.program import names
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.hugging_face import SPELLED, trainer_loaders
-from dlcheck.program.paths import walk
 from dlcheck.program.scope import CallSite, Scope
 from dlcheck.program.values import (
     ABSENT,

@@ -8,49 +8,21 @@ from dataclasses import dataclass, field
 from dlcheck.facts.model import (
     Attr,
     Call,
-    Comp,
-    Const,
     Expr,
-    If,
-    Lambda,
-    Name,
-    Op,
-    Return,
     Star,
-    Sub,
     dotted,
-    parts_of,
 )
 from dlcheck.program.arguments import Arguments
+from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.lazy import is_lazy
 from dlcheck.program.scope import Block, CallSite, Loop, Scope
-from dlcheck.program.values import External, Group, Made, Method, PartialRef, Ref, SelfOf, Value
+from dlcheck.program.steps import Step, spread, varies
+from dlcheck.program.values import Group, Made, PartialRef, Ref, SelfOf, Value
 
 _DEEPEST = 6
 _ITEM_METHODS = ("__getitem__", "__getitems__")
 _CACHED = frozenset({"lru_cache", "cache", "cached_property", "cached", "memoize"})
-_RANDOM = ("random.", "numpy.random", "torch.rand", "torch.randint", "torch.randperm", "uuid.")
-# Methods that give something else each time, whatever they are called on: a queue, a cursor, a generator of numbers.
-_MOVES_ON = frozenset(
-    "get_nowait popleft readline recv fetchone choice choices sample randint randrange integers "
-    "permutation uniform multinomial".split()
-)
-
-
-@dataclass(eq=False)
-class Step:
-    """One function on a path, with what is known of the way to it.
-
-    ``lazy``: it is reached only behind a check that lets it run once (``if self.file is None``). ``repeats``: it is
-    reached from inside a loop of the path. ``varying`` holds the names that depend on the item (in a path of set-up: on
-    the loop that they stand in), ``attributes`` the attributes that do, shared by all steps of a path.
-    """
-
-    scope: Scope
-    lazy: bool
-    repeats: bool
-    varying: set[str] = field(default_factory=set)
-    attributes: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,35 +62,10 @@ class Path:
 
     def varies(self, expr: Expr, step: Step) -> bool:
         """Whether an expression of a step depends on the item."""
-        return _varies(expr, step, self.evaluator)
+        return varies(expr, step, self.evaluator)
 
     def step_of(self, scope: Scope) -> Step | None:
         return next((step for step in self.steps if step.scope is scope), None)
-
-
-def callee_names(evaluator: Evaluator, call: Call, scope: Scope) -> tuple[str, ...]:
-    """The full names of other packages' callables that a call may reach: ``h5py.File``, ``h5py.File.keys``."""
-    out: list[str] = []
-    for value in evaluator.values(call.func, scope):
-        name = foreign_name(value)
-        if name:
-            out.append(name)
-    if not out and isinstance(call.func, Name) and call.func.id == "open":
-        out.append("builtins.open")
-    return tuple(dict.fromkeys(out))
-
-
-def foreign_name(value: Value) -> str:
-    """``numpy.load`` for a callable of another package, ``h5py.File.keys`` for a method of what one gave."""
-    match value:
-        case External(name):
-            return name
-        case Method(receiver, attr):
-            base = receiver.what if isinstance(receiver, Made) and isinstance(receiver.what, str) else ""
-            return f"{base}.{attr}" if base else ""
-        case PartialRef(func, _):
-            return foreign_name(func)
-    return ""
 
 
 def item_path(evaluator: Evaluator, cls: Scope) -> Path:
@@ -181,7 +128,7 @@ def _walk(
         shared = path.steps[0].attributes if path.steps else set()
         step = Step(scope, lazy or _is_cached(scope), repeats, set(varying) | _enclosed(path, scope), shared)
         path.steps.append(step)
-    _spread(step, path)
+    spread(step, path.kind, path.evaluator)
     for site in list(scope.calls):
         inner_lazy = step.lazy or is_lazy(site.block, scope, site.at)
         inner_repeats = step.repeats or loop_around(site.block) is not None
@@ -309,102 +256,6 @@ def _enclosed(path: Path, scope: Scope) -> set[str]:
     return out
 
 
-def _spread(step: Step, path: Path) -> None:
-    """Grow ``varying``: what is computed from a varying name varies, until nothing changes."""
-    scope = step.scope
-    for _ in range(6):
-        before = len(step.varying) + len(step.attributes)
-        for name, bindings in scope.bindings.items():
-            if name in step.varying:
-                continue
-            for binding in bindings:
-                if (
-                    binding.kind in ("assign", "unpack", "for", "with", "augment")
-                    and binding.value is not None
-                ):
-                    loops = path.kind in ("iter", "setup") and binding.kind == "for"
-                    if loops or _varies(binding.value, step, path.evaluator):
-                        step.varying.add(name)
-                        break
-        for store in scope.stores:
-            if isinstance(store.base, Name) and store.base.id == scope.self_name and store.attr is not None:
-                if store.augmented or _varies(store.value, step, path.evaluator):
-                    if not is_lazy(store.block, scope, store.at):
-                        step.attributes.add(store.attr)
-        if len(step.varying) + len(step.attributes) == before:
-            return
-
-
-def _varies(expr: Expr, step: Step, evaluator: Evaluator) -> bool:
-    match expr:
-        case Name(name, _):
-            return name in step.varying
-        case Attr(base, attr, _):
-            if isinstance(base, Name) and base.id == step.scope.self_name:
-                return attr in step.attributes or base.id in step.varying
-            return _varies(base, step, evaluator)
-        case Const():
-            return False
-        case Lambda(_, body, _):
-            return _varies(body, step, evaluator)
-        case Comp(_, elements, clauses, _):
-            inner = [part for c in clauses for part in (c.iterable, *c.tests)]
-            return any(_varies(part, step, evaluator) for part in (*inner, *elements))
-        case Call(func, _, _, _):
-            for name in callee_names(evaluator, expr, step.scope):
-                if name.startswith(_RANDOM) or name == "builtins.next":
-                    return True
-            if isinstance(func, Attr) and func.attr in _MOVES_ON:
-                return True
-            if isinstance(func, Attr) and func.attr in ("get", "pop") and not expr.args and not expr.keywords:
-                return True
-            for value in evaluator.values(func, step.scope):
-                if (
-                    isinstance(value, Ref)
-                    and value.scope.kind == "function"
-                    and not expr.args
-                    and not expr.keywords
-                ):
-                    helper = Step(value.scope, False, False, set(), step.attributes)
-                    if value.scope is not step.scope and any(
-                        _draws(part, helper, evaluator) for part, _ in value.scope.returns
-                    ):
-                        return True
-    return any(_varies(part, step, evaluator) for part in parts_of(expr))
-
-
-def _draws(expr: Expr, step: Step, evaluator: Evaluator) -> bool:
-    """A helper's result that varies by itself: it draws, or takes the next of something."""
-    for part in walk(expr):
-        if isinstance(part, Call):
-            if any(
-                n.startswith(_RANDOM) or n == "builtins.next"
-                for n in callee_names(evaluator, part, step.scope)
-            ):
-                return True
-        if isinstance(part, Name):
-            for binding in step.scope.bindings.get(part.id, ()):
-                if (
-                    binding.kind in ("assign", "unpack")
-                    and binding.value is not None
-                    and binding.value is not expr
-                ):
-                    for inner in walk(binding.value):
-                        if isinstance(inner, Call) and any(
-                            n.startswith(_RANDOM) or n == "builtins.next"
-                            for n in callee_names(evaluator, inner, step.scope)
-                        ):
-                            return True
-    return False
-
-
-def walk(expr: Expr) -> Iterator[Expr]:
-    """An expression and all expressions inside it."""
-    yield expr
-    for part in parts_of(expr):
-        yield from walk(part)
-
-
 def loop_around(block: Block | None) -> Block | None:
     """The innermost loop or comprehension around a place."""
     if block is not None:
@@ -424,90 +275,3 @@ def _is_cached(scope: Scope) -> bool:
         if name in _CACHED:
             return True
     return False
-
-
-def is_lazy(block: Block | None, scope: Scope, at: tuple[int, int, int, int]) -> bool:
-    """Whether a place runs only the first time: behind a check that what it makes is not there yet."""
-    if block is not None:
-        for around in block.chain():
-            if around.kind == "if" and _asks_missing(around.node.test, scope, around):
-                return True
-            if around.kind in ("else", "orelse") and isinstance(around.node, If):
-                if _asks_present(around.node.test, scope, around):
-                    return True
-            if around.kind == "except" and around.node.type is not None:
-                if dotted(around.node.type).rpartition(".")[2] in (
-                    "AttributeError",
-                    "KeyError",
-                    "IndexError",
-                ):
-                    return True
-    # ``if self.file is not None: return self.file`` above.
-    for node, where in scope.branches:
-        if (
-            where is None
-            and (node.at[2], node.at[3]) <= (at[0], at[1])
-            and _asks_present(node.test, scope, None)
-        ):
-            if any(isinstance(s, Return) for s in node.body):
-                return True
-    return False
-
-
-def _filled(expr: Expr, scope: Scope, block: Block | None) -> bool:
-    """The thing that a check asks for is made behind the check: stored there, or by a method called there."""
-    if isinstance(expr, Name):
-        return any(b.kind in ("assign", "unpack", "with") for b in scope.bindings.get(expr.id, ()))
-    if isinstance(expr, Sub):
-        return True
-    if not isinstance(expr, Attr):
-        return isinstance(expr, Call) and _is_lookup(expr)
-    name = dotted(expr)
-    for store in scope.stores:
-        if store.attr == expr.attr and f"{dotted(store.base)}.{store.attr}" == name:
-            return True
-    if block is None:
-        return False
-    return any(
-        site.block is not None
-        and block in site.block.chain()
-        and dotted(site.call.func).startswith(f"{scope.self_name}.")
-        for site in scope.calls
-    )
-
-
-def _asks_missing(test: Expr, scope: Scope, block: Block | None) -> bool:
-    match test:
-        case Op("is" | "==", (left, Const(None, _)), _):
-            return _filled(left, scope, block)
-        case Op("!=", (left, right), _):  # ``if self.process != os.getpid():``, ``if self.opened != path:``
-            return (isinstance(left, Attr) and _filled(left, scope, block)) or (
-                isinstance(right, Attr) and _filled(right, scope, block)
-            )
-        case Op("not", (inner,), _):
-            return _asks_present(inner, scope, block)
-        case Op("not in", (_, container), _):
-            return isinstance(container, (Attr, Name, Call))
-        case Op("or" | "and", operands, _):
-            return any(_asks_missing(operand, scope, block) for operand in operands)
-    return False
-
-
-def _asks_present(test: Expr, scope: Scope, block: Block | None) -> bool:
-    match test:
-        case Op("is not" | "!=", (left, Const(None, _)), _):
-            return _filled(left, scope, block) or block is None
-        case Op("in", (_, container), _):
-            return isinstance(container, (Attr, Name, Call))
-        case Call(func, _, _, _):
-            return dotted(func) == "hasattr"
-        case Op("and", operands, _):
-            return any(_asks_present(operand, scope, block) for operand in operands)
-        case Attr():
-            return _filled(test, scope, block)
-    return False
-
-
-def _is_lookup(call: Call) -> bool:
-    name = dotted(call.func)
-    return name == "getattr" or name.endswith(".get")

@@ -9,13 +9,15 @@ from typing import Literal
 
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted
 from dlcheck.program import names
+from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.loaders import Loader, Workers, find_loaders
 from dlcheck.program.pairing import workers_over
-from dlcheck.program.paths import Path, PathCall, callee_names, function_path, item_path, setup_path
+from dlcheck.program.paths import Path, PathCall, function_path, item_path, setup_path
 from dlcheck.program.project import Module, Project
 from dlcheck.program.scope import Block, CallSite, Scope
-from dlcheck.program.uses import Consumption, Transfer, Use, lightning_hook
+from dlcheck.program.transfers import Transfer, transfers
+from dlcheck.program.uses import Consumption, Use, lightning_hook
 from dlcheck.program.values import Made, PartialRef, Ref, SelfOf, Values
 
 Role = Literal["train", "eval", "unknown"]
@@ -186,7 +188,7 @@ class Program:
     # -- roles and frequency ----------------------------------------------------------------------------------------
 
     def transfers(self, use: Use) -> list[Transfer]:
-        return self.consumption.transfers(use)
+        return transfers(self.evaluator, use)
 
     def role(self, loader: Loader) -> Role:
         """Whether a loader feeds training or evaluation: by what its loops do, else by the names around it."""

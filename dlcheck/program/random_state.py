@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from dlcheck.facts.model import Attr, Call, Cond, Const, Expr, Name, Op, Seq, dotted
+from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.items import argument
-from dlcheck.program.paths import callee_names
 from dlcheck.program.scope import Binding, Scope
 
 GENERATORS = frozenset(

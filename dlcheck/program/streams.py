@@ -22,10 +22,11 @@ from dlcheck.facts.model import (
     While,
     With,
     dotted,
+    walk,
 )
 from dlcheck.program import names
 from dlcheck.program.evaluate import Evaluator
-from dlcheck.program.paths import Path, extend, walk
+from dlcheck.program.paths import Path, extend
 from dlcheck.program.program import Dataset, reads_file
 from dlcheck.program.scope import Block, Scope
 from dlcheck.program.values import Group, Known, Made, Method, Ref, SelfOf, Table, Value

@@ -10,21 +10,18 @@ from dlcheck.facts.model import (
     At,
     Attr,
     Call,
-    Const,
     Expr,
     Name,
-    Seq,
     Star,
     Sub,
     dotted,
+    walk,
 )
 from dlcheck.program import names
-from dlcheck.program.arguments import Arguments
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import walk
 from dlcheck.program.scope import Block, CallSite, Scope
-from dlcheck.program.values import External, Group, Known, Made, Method, Ref, SelfOf, Table, Value
+from dlcheck.program.values import External, Group, Made, Method, Table, Value
 
 UseKind = Literal["for", "comp", "next", "list", "hook"]
 
@@ -50,10 +47,6 @@ _NOT_BATCHES_OF = frozenset({"fit", "device", "to", "Adam", "SGD"})
 _NOT_ITS_BATCHES = frozenset({"dataset", "sampler", "batch_size", "batch_sampler"})
 # A loader wrapped more often than this is not recognised.
 _DEEPEST_WRAP = 5
-_VIEWS = frozenset(
-    {"unsqueeze", "squeeze", "view", "reshape", "permute", "transpose", "t", "detach", "requires_grad_", "flatten", "items",
-     "values", "keys", "__getitem__", "get", "expand", "chunk", "split"}
-)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,23 +64,6 @@ class Use:
     at: At
     skips_first: bool = False
     source: Expr | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Transfer:
-    """A batch, or a part of it, moved to a device.
-
-    ``device``: cuda, cpu or unknown. ``copied``: the batch is cast or copied first, which loses pinning.
-    """
-
-    use: Use
-    scope: Scope
-    call: Call
-    block: Block | None
-    device: Literal["cuda", "cpu", "unknown"]
-    non_blocking: Literal["yes", "no", "unknown"]
-    copied: bool
-    base: str = ""
 
 
 @dataclass(eq=False)
@@ -299,204 +275,6 @@ class Consumption:
             if isinstance(argument, (Name, Attr, Sub, Call))
         )
 
-    # -- where batches go -------------------------------------------------------------------------------------------
-
-    def transfers(self, use: Use) -> list[Transfer]:
-        """The device transfers of the batches of one use, in helpers of the project as well."""
-        if use.target is None:
-            return []
-        bound = _names_in(use.target)
-        if use.skips_first and isinstance(use.target, Seq) and use.target.items:
-            bound -= _names_in(use.target.items[0])
-        inner = use.inner
-        out: list[Transfer] = []
-        self._transfers(use, use.scope, inner, use.at, bound, out, set(), 0)
-        return out
-
-    def _transfers(
-        self,
-        use: Use,
-        scope: Scope,
-        inner: Block | None,
-        start: At,
-        bound: set[str],
-        out: list[Transfer],
-        seen: set[int],
-        depth: int,
-    ) -> None:
-        def inside(block: Block | None, at: At) -> bool:
-            if inner is not None:
-                return block is not None and inner in block.chain()
-            return (at[0], at[1]) >= (start[0], start[1])
-
-        views = set(bound)
-        for _ in range(4):
-            size = len(views)
-            for name, bindings in scope.bindings.items():
-                for binding in bindings:
-                    if name in views or binding.value is None or not inside(binding.block, binding.at):
-                        continue
-                    if binding.kind in ("assign", "unpack", "for") and self._is_view(
-                        binding.value, scope, views
-                    ):
-                        views.add(name)
-            if len(views) == size:
-                break
-        for site in scope.calls:
-            if not inside(site.block, site.at):
-                continue
-            moved = self._moved(site.call, scope, views)
-            if moved is not None:
-                copied, device, non_blocking, base = moved
-                out.append(Transfer(use, scope, site.call, site.block, device, non_blocking, copied, base))
-                continue
-            if depth >= 3:
-                continue
-            for value in self.evaluator.values(site.call.func, scope):
-                target = _function_of(self.evaluator, value)
-                if target is None or id(target) in seen:
-                    continue
-                skip = 1 if target.self_name is not None else 0
-                arguments = Arguments(self.evaluator, site.call, scope)
-                given = set()
-                for position, param in enumerate(target.params[skip:]):
-                    exprs = arguments.given(param.name, None if param.kind == "keyword" else position)
-                    if any(where is scope and self._is_view(expr, scope, views) for expr, where in exprs):
-                        given.add(param.name)
-                if given:
-                    seen.add(id(target))
-                    self._transfers(use, target, None, (0, 0, 0, 0), given, out, seen, depth + 1)
-
-    def _is_view(self, expr: Expr, scope: Scope, views: set[str]) -> bool:
-        """A batch, a part of one, or a view of it: not a copy."""
-        match expr:
-            case Name(name, _):
-                return name in views
-            case Sub(base, _, _):
-                return self._is_view(base, scope, views)
-            case Attr(base, attr, _):
-                return attr not in ("shape", "dtype", "device") and self._is_view(base, scope, views)
-            case Seq(_, items, _):
-                return any(self._is_view(item, scope, views) for item in items)
-            case Call(Attr(base, attr, _), _, _, _) if attr in _VIEWS:
-                return self._is_view(base, scope, views)
-            case Call(func, args, _, _) if args:
-                name = dotted(func).rpartition(".")[2]
-                return name in ("Variable", "tuple", "list", "enumerate", "zip", "dict") and any(
-                    self._is_view(a, scope, views) for a in args
-                )
-        return False
-
-    def _moved(
-        self, call: Call, scope: Scope, views: set[str]
-    ) -> tuple[bool, Literal["cuda", "cpu", "unknown"], Literal["yes", "no", "unknown"], str] | None:
-        """If a call moves a batch to a device: whether it is copied first, which device, whether it blocks."""
-        func = call.func
-        if not isinstance(func, Attr) or func.attr not in ("to", "cuda", "type"):
-            return None
-        copied, base = self._origin(func.base, scope, views)
-        if base is None:
-            return None
-        if func.attr == "cuda":
-            return copied, "cuda", self._non_blocking(call, scope), base
-        if not call.args and not call.keywords:
-            return None
-        target = call.args[0] if call.args else next((v for k, v in call.keywords if k == "device"), None)
-        if target is None:
-            return None
-        if func.attr == "type":
-            kind = self._tensor_type(target, scope)
-            return (copied, "cuda", self._non_blocking(call, scope), base) if kind == "cuda" else None
-        if self._is_dtype(target, scope):
-            target = next((v for k, v in call.keywords if k == "device"), None)
-            if target is None:
-                return None
-        return copied, self.device_of(target, scope), self._non_blocking(call, scope), base
-
-    def _origin(self, expr: Expr, scope: Scope, views: set[str]) -> tuple[bool, str | None]:
-        """(copied on the way, name of the batch part) of what a transfer moves; no name: not a batch."""
-        if self._is_view(expr, scope, views):
-            return False, dotted(expr) or next((n.id for n in walk(expr) if isinstance(n, Name)), "")
-        match expr:
-            case Call(Attr(base, _, _), _, _, _):
-                _, name = self._origin(base, scope, views)
-                return True, name
-            case Call(_, args, _, _) if args:
-                _, name = self._origin(args[0], scope, views)
-                return True, name
-        return True, None
-
-    def _non_blocking(self, call: Call, scope: Scope) -> Literal["yes", "no", "unknown"]:
-        for key, value in call.keywords:
-            if key in ("non_blocking", "async"):
-                values = self.evaluator.values(value, scope)
-                if any(isinstance(v, Known) and v.value for v in values):
-                    return "yes"
-                return "no" if all(isinstance(v, Known) for v in values) else "unknown"
-            if key is None:
-                return "unknown"
-        if any(isinstance(a, Const) and a.value is True for a in call.args):
-            return "yes"
-        return "no"
-
-    def _is_dtype(self, expr: Expr, scope: Scope) -> bool:
-        last = dotted(expr).rpartition(".")[2]
-        if last in _DTYPES or "dtype" in last:
-            return True
-        return any(
-            isinstance(v, External) and v.name.rpartition(".")[2] in _DTYPES
-            for v in self.evaluator.values(expr, scope)
-        )
-
-    def _tensor_type(self, expr: Expr, scope: Scope) -> Literal["cuda", "cpu", "unknown"]:
-        kinds = {
-            "cuda" if ".cuda." in v.name else "cpu"
-            for v in self.evaluator.values(expr, scope)
-            if isinstance(v, External)
-        }
-        return "cuda" if "cuda" in kinds else "cpu" if kinds else "unknown"
-
-    def device_of(self, expr: Expr, scope: Scope, depth: int = 0) -> Literal["cuda", "cpu", "unknown"]:
-        """What kind of device an expression names: cuda where any of its possible values is one."""
-        if text_says_cuda(expr):
-            return "cuda"
-        kinds = {self._device_kind(v, depth) for v in self.evaluator.values(expr, scope)}
-        if "cuda" in kinds:
-            return "cuda"
-        if kinds == {"cpu"}:
-            return "cpu"
-        last = dotted(expr).rpartition(".")[2].lower()
-        if last in ("rank", "local_rank", "gpu", "gpu_id", "device_id", "cuda", "device_ids", "local_gpu"):
-            return "cuda"
-        return "unknown"
-
-    def _device_kind(self, value: Value, depth: int) -> Literal["cuda", "cpu", "unknown"]:
-        match value:
-            case Known(text) if isinstance(text, str):
-                return (
-                    "cuda"
-                    if text.startswith(("cuda", "gpu"))
-                    else "cpu"
-                    if text in ("cpu", "mps")
-                    else "unknown"
-                )
-            case Known(number) if type(number) is int:
-                return "cuda"
-            case Made(what, call, scope, _, _) if isinstance(what, str):
-                if what.startswith(("torch.cuda.", "torch.accelerator.")):
-                    return "cuda"
-                if what == "torch.device" and call.args and depth < _DEEPEST_WRAP:
-                    return self.device_of(call.args[0], scope, depth + 1)
-                if any(text_says_cuda(a) for a in call.args):
-                    return "cuda"
-                if what == "" and "device" in dotted(call.func).lower():
-                    return "cuda" if says_cuda(scope.module.scope) else "unknown"
-            case External(name):
-                return "cuda" if ".cuda" in name else "unknown"
-            case Method(Made(what, _, _, _, _), "device") if isinstance(what, str):
-                return "cuda" if what.startswith(("accelerate.", "lightning.")) else "unknown"
-        return "unknown"
-
 
 def lightning_hook(evaluator: Evaluator, scope: Scope) -> str | None:
     """``train`` or ``eval`` where a function is a data-loader hook of a Lightning module or data module."""
@@ -510,35 +288,6 @@ def lightning_hook(evaluator: Evaluator, scope: Scope) -> str | None:
         if isinstance(value, External) and value.name.split(".")[0] in names.LIGHTNING_PACKAGES:
             return names.LIGHTNING_HOOKS[name]
     return None
-
-
-def says_cuda(module: Scope) -> bool:
-    """The file names CUDA somewhere: an attribute ``.cuda`` or a text that starts with it."""
-    for scope in module.descend():
-        if any(attr.attr == "cuda" for attr, _ in scope.attrs):
-            return True
-        if any(text_says_cuda(a) for site in scope.calls for a in site.call.args):
-            return True
-    return False
-
-
-def text_says_cuda(expr: Expr) -> bool:
-    return any(
-        isinstance(e, Const) and isinstance(e.value, str) and e.value.startswith("cuda") for e in walk(expr)
-    )
-
-
-def _function_of(evaluator: Evaluator, value: Value) -> Scope | None:
-    match value:
-        case Ref(scope, _) if scope.kind == "function":
-            return scope
-        case Made(what, _, _, _, _) | SelfOf(what) if isinstance(what, Scope) and what.kind == "class":
-            return evaluator.method(what, "__call__") or evaluator.method(what, "forward")
-    return None
-
-
-def _names_in(expr: Expr) -> set[str]:
-    return {e.id for e in walk(expr) if isinstance(e, Name)}
 
 
 def _drawn_from(call: Call, name: str) -> Expr | None:
@@ -559,7 +308,5 @@ def _target_of(statement: object, call: Call) -> Expr | None:
     return None
 
 
-_DTYPES = frozenset(
-    "float float16 float32 float64 half bfloat16 double int int8 int16 int32 int64 long short uint8 "
-    "bool".split()
-)
+def names_in(expr: Expr) -> set[str]:
+    return {e.id for e in walk(expr) if isinstance(e, Name)}
