@@ -41,7 +41,14 @@ _SAVERS = {
     "numpy.save", "numpy.savez", "numpy.savez_compressed", "torch.save", "pickle.dump", "joblib.dump",
     "numpy.memmap", "h5py.File.create_dataset",
 }  # fmt: skip
-_JOINS = {"torch.cat", "torch.concat", "torch.concatenate", "numpy.concatenate", "numpy.vstack", "numpy.hstack"}
+_JOINS = {
+    "torch.cat",
+    "torch.concat",
+    "torch.concatenate",
+    "numpy.concatenate",
+    "numpy.vstack",
+    "numpy.hstack",
+}
 _LISTINGS = {"os.listdir", "glob.glob", "glob.iglob", "os.walk", "os.scandir"}
 _SWITCH = re.compile(
     r"cache|memory|in_?mem|pre_?load|pre_?fetch|ram\b|load_all|lazy|eager|debug|verify|check|filter|exists|keep",
