@@ -166,9 +166,12 @@ def prune(value: dict[str, Any], shape: dict[str, Any], needed: tuple[str, ...] 
             continue
         if isinstance(item, dict) and isinstance(one, dict) and str not in one:
             gone += [f"{name}.{inner}" for inner in prune(item, one)]
+            continue
+        if isinstance(item, list) and isinstance(one, list) and len(one) == 1:
+            value[name] = [part for part in item if fits(part, one[0])]
         else:
             del value[name]
-            gone.append(name)
+        gone.append(name)
     if any(value.get(name) is None for name in needed):
         raise ValueError(f"{needed} are needed")
     return gone

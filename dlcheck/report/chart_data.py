@@ -41,7 +41,13 @@ def chart_data(report: Report, loaders: Sequence[LoaderDiagnosis], most_rows: in
         "states": STATES,
         "causes": words.CAUSES,
         "kinds": words.WAIT_KINDS,
-        "loaders": [_loader(report, each, *lives[each.key], most_rows // share, share) for each in loaders],
+        "loaders": [
+            _loader(report, each, *lives[each.key], most_rows // share, share)
+            if each.key in lives
+            # Of a training that was looked at from outside, no batch is known.
+            else {"predictions": _predictions(each), "flames": []}
+            for each in loaders
+        ],
     }
 
 

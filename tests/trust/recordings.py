@@ -57,6 +57,18 @@ def write_rich(folder: Path) -> Path:
     return recording
 
 
+def write_attached(folder: Path) -> Path:
+    """What ``dlcheck attach`` leaves of a training with two workers: no events."""
+    recording = write_rich(folder)
+    for path in (recording / "events").iterdir():
+        path.unlink()
+    manifest = json.loads((recording / "recording.json").read_text())
+    job = {"trainer": 1000, "workers": [1001, 1002], "started": [], "command": ["python", "train.py"],
+           "queued_s": {"1000": 0.1, "1001": 0.2}, "waits": {"1000": "hrtimer_nanosleep"}}  # fmt: skip
+    (recording / "recording.json").write_text(json.dumps(manifest | {"attached": [job], "exit_code": None}))
+    return recording
+
+
 def report(recording: Path, form: str, *options: str) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of ``dlcheck report``."""
     output, errors = io.StringIO(), io.StringIO()

@@ -19,7 +19,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from recordings import report, reports, write_rich
+from recordings import report, reports, write_attached, write_rich
 
 import dlcheck
 from dlcheck.cli.main import main
@@ -81,6 +81,27 @@ def words_of(recording: Path) -> list[Path]:
 def test_the_whole_one_is_read_without_a_note_on_damage(whole: Path) -> None:
     notes = json.loads(reports(whole, ("json",))["json"])["notes"]
     assert not [note for note in notes if "damage" in note or "left out" in note or "cut" in note]
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_recording_of_attach_has_a_report_in_every_format(form: str, tmp_path: Path) -> None:
+    attached = write_attached(tmp_path)
+    assert "1000" in reports(attached, (form,))[form] or form in (
+        "html",
+        "speedscope",
+        "collapsed",
+        "otlp",
+        "openmetrics",
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damage_of_a_recording_of_attach(tmp_path: Path, seed: int) -> None:
+    attached, draw = write_attached(tmp_path), random.Random(seed)
+    for path in draw.sample([path for path in files_of(attached) if path.name != "recording.json"], 2):
+        path.write_bytes(damaged(path.read_bytes(), draw.choice(("cut", "noise", "values")), draw))
+    rewrite(attached / "recording.json", lambda m: m | {"attached": [{"trainer": "x"}, *m["attached"], 7]})
+    assert "left out are attached" in reports(attached, (*TWO, "html"))["json"]
 
 
 def damaged(data: bytes, how: str, draw: random.Random) -> bytes:
