@@ -10,17 +10,16 @@ from pathlib import Path
 from dlcheck.probe.procfs import read_stat
 from dlcheck.probe.recording import ENV_RECORDING
 
-# Servers of multiprocessing end a moment after the program that they serve.
+# Some end a moment after the command; and what becomes a daemon forks a second time.
 _GRACE_S = 0.3
 
 
 def going_on(recording: Path, workers: Container[int]) -> list[int]:
     """The processes of a run that still have torch in their memory, but for ``workers``, which were seen to."""
-    found = _look(recording, workers)
-    if found:
-        time.sleep(_GRACE_S)
-        found = [pid for pid in found if _is_of(pid, recording)]
-    return found
+    if not _look(recording, workers):
+        return []
+    time.sleep(_GRACE_S)
+    return _look(recording, workers)
 
 
 def _look(recording: Path, workers: Container[int]) -> list[int]:

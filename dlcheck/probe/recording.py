@@ -85,7 +85,9 @@ PIN = 22  # the pin-memory thread took the batch from the pipe, unpickled
 PINNED = 23  # ... and hands it on
 
 # Where a batch is made: in a worker, or with num_workers=0 in the process that trains.
-READY = 40  # the worker's loop begins: a = worker, b = parent process id
+READY = (
+    40  # the worker's loop begins: a = worker (UNKNOWN: the loop is the program's own), b = parent process id
+)
 INIT = 41  # worker_init_fn begins
 INIT_DONE = 42
 DATASET_READY = (

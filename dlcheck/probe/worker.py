@@ -27,6 +27,7 @@ from dlcheck.probe.recording import (
     READY,
     RESUME,
     SENT,
+    UNKNOWN,
     WORKER_END,
     pack_cost,
 )
@@ -91,7 +92,7 @@ def _observe(arguments: dict[str, Any], foreign: bool) -> None:
     stages = Stages(serial=0, hands_on=False)
     stages.outside = foreign
     set_current(stages)
-    emit(READY, 0, 0, now(), arguments["worker_id"], os.getppid())
+    emit(READY, 0, 0, now(), arguments.get("worker_id", UNKNOWN), os.getppid())
     stages.sampled = fallback.start_if_wanted()
     if not stages.sampled:
         fallback.allow_tracing()
