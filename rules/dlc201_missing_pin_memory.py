@@ -10,7 +10,7 @@ the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
 before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Data in
-memory with no workers is reported with low confidence: the gain is small.
+memory with no workers, also by default, is reported with low confidence: the gain is small.
 
 **Versions:** all of torch 2.x.
 """
@@ -36,7 +36,7 @@ def check(program: Program) -> Iterator[Report]:
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
         if where is None or (transfers and not direct):
             continue
-        sure = loader.may_have_workers or (
+        sure = (loader.may_have_workers and not loader.none_unless_asked_for) or (
             program.reads_files(loader) is not None and not program.in_memory(loader)
         )
         yield Report(
@@ -133,6 +133,17 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        class Engine:
+            def __init__(self, train_set, num_worker=0):
+                self.train_set = train_set
+                self.num_worker = num_worker
+            def train(self, model):
+                for batch in DataLoader(self.train_set, batch_size=32, num_workers=self.num_worker):
+                    model(batch.cuda())
+        """,
         """
         from transformers import Trainer, TrainingArguments
 

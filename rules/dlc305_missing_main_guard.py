@@ -25,7 +25,7 @@ from dlcheck.program.program import Program
 from dlcheck.program.project import Module
 from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.start_method import forks_by_choice, start_method
-from dlcheck.program.values import Known, Ref
+from dlcheck.program.values import Ref
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -64,18 +64,10 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
         f"this script starts workers at module level: {where} each worker runs the whole script again, and it ends with "
         '`RuntimeError`. Put this code below `if __name__ == "__main__":`, or in a function that is called there',
         severity="error" if method != "fork" else None,
-        confidence="low" if _none_unless_asked_for(loader) else None,
+        confidence="low" if loader.none_unless_asked_for else None,
         help='move the module-level code into `def main():`, and call it below `if __name__ == "__main__":`',
         also=((loader.scope, loader.at),),
         fix=under_main_guard(program, module, at),
-    )
-
-
-def _none_unless_asked_for(loader: Loader) -> bool:
-    """0 by default, and nothing that is seen asks for more."""
-    return loader.workers == "none by default" or (
-        loader.workers == "unknown"
-        and any(isinstance(v, Known) and v.by_default and not v.value for v in loader.arg("num_workers"))
     )
 
 

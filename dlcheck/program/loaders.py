@@ -157,6 +157,14 @@ class Loader:
         return self.workers != "none"
 
     @property
+    def none_unless_asked_for(self) -> bool:
+        """0 workers by default, and nothing that is seen asks for more."""
+        return self.workers == "none by default" or (
+            self.workers == "unknown"
+            and any(isinstance(v, Known) and v.by_default and not v.value for v in self.arg("num_workers"))
+        )
+
+    @property
     def pinned(self) -> Literal["yes", "no", "unknown"]:
         """Whether batches are pinned: yes where any known value of ``pin_memory`` says so."""
         values = self.arg("pin_memory")
