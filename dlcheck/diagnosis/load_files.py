@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dlcheck.diagnosis import guard
-from dlcheck.diagnosis.shapes import LINES, MANIFEST, NEEDED, WORKER
+from dlcheck.diagnosis.shapes import LINES, MANIFEST, NEEDED
 from dlcheck.probe import recording as k
 from dlcheck.probe.recording import (
     ASK,
@@ -39,7 +39,7 @@ _MOST_MANIFEST_BYTES = 4_000_000
 _MOST_FILES = 200_000
 _MOST_EVENT_BYTES = 16_000_000_000
 _FEW = 1 << 20
-"""Of anything, that is possible."""
+"""Of anything: so many are possible, and no more workers."""
 _PACKED = frozenset((k.ASK, k.GOT, k.PICKLED, k.DATASET_READY))
 """Events whose ``b`` is a cost, see ``pack_cost``: any number is one."""
 _SINCE = frozenset((k.INDEX, k.GOT, k.STOP, k.ERROR, k.FETCH, k.PICKLED, k.SENT))
@@ -211,14 +211,18 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
     if len(data) == MAX_PAGES * PAGE_BYTES:
         notes.append(f"process {log.pid} wrote more events than are kept: the middle of its run is missing")
     records = RECORD.iter_unpack(memoryview(data)[PAGE_BYTES:])
-    events = [Event(head & 255, head >> 8, idx, t, a, b) for head, idx, t, a, b in records if head]
+    lost: list[int] = []
+    few, most, packed = _FEW, guard.MOST_NUMBER, _PACKED
     log.events = [
-        e
-        for e in events
-        if (e.a <= e.t <= guard.MOST_NUMBER and (e.b < _FEW or e.kind in _PACKED)) or is_possible(e)
+        Event(head & 255, head >> 8, idx, t, a, b)
+        for head, idx, t, a, b in records
+        if head
+        and (
+            (a <= t <= most and (b < few or head & 255 in packed)) or _is_possible(head & 255, t, a, b, lost)
+        )
     ]
-    if len(log.events) < len(events):
-        notes.append(f"{path.name} is damaged: {len(events) - len(log.events)} events are left out")
+    if lost:
+        notes.append(f"{path.name} is damaged: {len(lost)} events are left out")
     log.events.sort(key=lambda event: event.t)
     if stuck:
         # What the loop asked for last was answered, but that is not recorded: it is no wait until the end.
@@ -226,15 +230,21 @@ def _read_events(path: Path, log: ProcessLog, notes: list[str]) -> None:
         log.events = [event for event in log.events if event.kind != ASK or event.t <= answered]
 
 
-def is_possible(event: Event) -> bool:
-    """Whether its times are in order, and its amounts such as can be."""
-    kind, _, _, t, a, b = event
-    if t > guard.MOST_NUMBER or (kind in _SINCE and a > t) or (kind in _SMALL and b > guard.MOST_NUMBER):
-        return False
-    if kind == k.INDEX and not guard.fits(b, WORKER):
-        return False
-    amounts = (a, b) if kind in _AMOUNTS else ()
-    return all(amount <= guard.MOST_NUMBER or amount == k.UNKNOWN for amount in amounts)
+def _is_possible(kind: int, t: int, a: int, b: int, lost: list[int]) -> bool:
+    """Whether an event's times are in order, and its amounts such as can be; else it is counted in ``lost``."""
+    most = guard.MOST_NUMBER
+    possible = t <= most
+    if kind in _SINCE:
+        possible &= a <= t
+    if kind in _SMALL:
+        possible &= b <= most
+    if kind == k.INDEX:
+        possible &= b < _FEW
+    if kind in _AMOUNTS:
+        possible &= (a <= most or a == k.UNKNOWN) and (b <= most or b == k.UNKNOWN)
+    if not possible:
+        lost.append(kind)
+    return possible
 
 
 def _reason(number: int) -> str:
