@@ -94,16 +94,21 @@ def without_firsts(epochs: Sequence[LoopEpoch]) -> tuple[tuple[LoopEpoch, ...], 
     return tuple(result), fmean(drawn) if drawn else 0.0, fmean(brought) if brought else 0.0
 
 
+def _is_long(work: Work) -> bool:
+    """Whether making a batch computes for longer than a turn, and does not sleep in between for most of the time."""
+    return work.cpu > max(_TURN_NS, work.off)
+
+
 def _middle(values: Sequence[int]) -> int:
     return int(median(values)) if values else 0
 
 
 def measured_slowdown(epochs: Sequence[LoopEpoch]) -> float | None:
-    """(CPU + waiting for a core) over CPU of the threads that make batches, by those that compute for longer than a turn;
-    None where these are less than half of the computing.
+    """(CPU + waiting for a core) over CPU of the threads that make batches, by those that compute for long; None where
+    these are less than half of the computing.
     """
     works = [work for epoch in epochs for work in epoch.works]
-    long = [work for work in works if work.cpu > _TURN_NS]
+    long = [work for work in works if _is_long(work)]
     cpu = sum(work.cpu for work in long)
     if 2 * cpu <= sum(work.cpu for work in works):
         return None
@@ -136,8 +141,8 @@ def with_stalls(epochs: Sequence[LoopEpoch], slowdown: float) -> tuple[LoopEpoch
     """The stalls of loop and workers: how long they waited for a core, beyond what ``slowdown`` makes of their computing."""
     works = [work for epoch in epochs for work in epoch.works]
     steps = [step for epoch in epochs for step in epoch.steps]
-    long = [work for work in works if work.cpu > _TURN_NS]
-    short = [work for work in works if work.cpu <= _TURN_NS]
+    long = [work for work in works if _is_long(work)]
+    short = [work for work in works if not _is_long(work)]
     making, waking = (
         stalling([w.delay for w in some], [w.cpu for w in some], slowdown) for some in (long, short)
     )
@@ -145,7 +150,7 @@ def with_stalls(epochs: Sequence[LoopEpoch], slowdown: float) -> tuple[LoopEpoch
     stepping = stalling([s.queued or 0 for s in steps], [min(s.cpu or 0, s.wall) for s in steps], slowdown)
 
     def stalled(work: Work) -> Work:
-        part = making if work.cpu > _TURN_NS else waking
+        part = making if _is_long(work) else waking
         return replace(work, stall=int(taking * work.queued), delay_stall=int(part * work.delay))
 
     def paused(step: Step) -> Step:

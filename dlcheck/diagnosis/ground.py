@@ -17,9 +17,6 @@ _FORK_NS = (20e6, 40e6)
 _SPAWN_NS = (30e6, 2.5e9)
 _END_NS = 5e6
 _LEAST_OTHERS = 0.05
-# The kernel balances the load of cores, of which each group counts for one, and wakes threads where a core is idle: a
-# second thread of a group whose one thread had a core gets more for it, by about half of what it would as one of equals.
-_GROUPED = 0.5
 
 
 def ground_of(
@@ -55,7 +52,7 @@ def ground_of(
         cores=usable,
         host_cores=max(usable, cores.host or usable),
         others=cores.others or 0.0,
-        grouped=_GROUPED if cores.grouped else 0.0,
+        grouped=1.0 if cores.grouped else 0.0,
         wanted=min(max(1.0, (cores.own or 0.0) * slowdown), max(usable, cores.host or usable)),
         crowding=_crowding(cores),
         step_cores=_step_cores(epochs, cores, usable, slowdown, wall_ns),

@@ -105,7 +105,7 @@ def build_model(
     spread = max(cores.others_deviation, _OTHERS_VARY * max(ground.others, others))
     # Some of the others may have as low a priority, and the scheduler may let a group have more for more threads, or not.
     calm = replace(shared if ground.taken else _shifted(ground, -spread), grouped=0.0)
-    busy = replace(_shifted(ground, spread), grouped=1.0 if ground.grouped else 0.0)
+    busy = replace(_shifted(ground, spread), grouped=2.0 * ground.grouped)
     now = (present, *(simulate(replayed, setup, each).wall for each in (calm, busy)))
     return Model(replayed, setup, ground, (calm, busy), fit, _refusal(replayed, fit), now)
 

@@ -47,12 +47,12 @@ class Ground:
 
     ``cores``: what the run may use; ``host_cores``: what there is; ``others``: cores that other programs
     want, and share with us; ``taken``: cores that programs of a higher priority use, whatever we want. ``grouped``:
-    how far the run keeps to the share that it got when it wanted ``wanted`` cores, however many of its threads want one
-    (0: each thread gets its own). ``crowding``: the share of the cores that
-    all but the loop's process used when stalls were measured. ``step_cores``: cores that the loop's step uses.
-    ``threads``: cores that a worker uses while it is on the CPU. ``start``: of one worker, paid one after the other
-    by the loop; ``ready``: until a started worker begins to fetch, for which it needs a core for the share
-    ``ready_share``; ``opening``: what it then does once, as does a loop without workers; ``reset``: per epoch;
+    the run keeps to the share that it got when it wanted ``wanted`` cores, however many of its threads want one, the
+    more strictly the higher it is, and the more cores others want (0: each thread gets its part). ``crowding``: the
+    share of the cores that all but the loop's process used when stalls were measured. ``step_cores``: cores that the
+    loop's step uses. ``threads``: cores that a worker uses while it is on the CPU. ``start``: of one worker, paid one
+    after the other by the loop; ``ready``: until a started worker begins to fetch, for which it needs a core for the
+    share ``ready_share``; ``opening``: what it then does once, as does a loop without workers; ``reset``: per epoch;
     ``shutdown``: CPU that a worker needs to end.
     """
 
@@ -111,7 +111,9 @@ def slowdown_for(own: float, ground: Ground) -> float:
     heard = min(own, ground.host_cores)
     by_thread = ground.host_cores * heard / (heard + ground.others) if heard else 0.0
     by_group = ground.host_cores * ground.wanted / (ground.wanted + ground.others)
-    got = (1.0 - ground.grouped) * min(own, by_thread) + ground.grouped * min(own, by_group)
+    # Where others keep all cores busy the kernel is strict; else a second thread finds one idle at times.
+    strict = min(1.0, ground.grouped * ground.others / ground.host_cores)
+    got = (1.0 - strict) * min(own, by_thread) + strict * min(own, by_group)
     return max(1.0, own / ground.cores, own / left, own / got if got else 1.0)
 
 
