@@ -91,3 +91,23 @@ def test_the_order_and_the_dates_of_files_do_not_matter(recording: Path, tmp_pat
             shutil.copy(path, copy)
             os.utime(copy, (10**9, 10**9))
     assert read(recording, "json", {}, _NEVER, tmp_path) == expected
+
+
+def test_a_comparison_is_the_same_too(recording: Path, tmp_path: Path) -> None:
+    def compared(environment: dict[str, str]) -> bytes:
+        command = [
+            sys.executable,
+            "-m",
+            "dlcheck",
+            "compare",
+            str(recording),
+            str(recording),
+            "--format",
+            "json",
+        ]
+        return subprocess.run(
+            command, capture_output=True, env={**os.environ, **environment}, cwd=tmp_path, check=True
+        ).stdout
+
+    first = compared({"PYTHONHASHSEED": "0", "TZ": "UTC"})
+    assert first and compared({"PYTHONHASHSEED": "99", "TZ": "Asia/Kolkata", "LC_ALL": "C"}) == first
