@@ -10,7 +10,8 @@ from pathlib import PurePosixPath
 
 from dlcheck.facts.model import Expr, FileFacts, Import, dotted
 from dlcheck.program.names import is_test
-from dlcheck.program.scope import Scope, build
+from dlcheck.program.scope import Scope
+from dlcheck.program.scope_walk import build
 
 
 @dataclass(eq=False)
