@@ -147,6 +147,25 @@ RULE = Rule(
     causes=("fetch-io", "fetch-cpu"),
     found=(
         """
+        import h5py
+        from torch.utils.data import Dataset
+
+        class Features(Dataset):
+            def __init__(self, path, keys, in_memory=False):
+                self.path, self.keys = path, keys
+                self.in_memory = in_memory
+                self.features = {}
+            def __getitem__(self, index):
+                key = self.keys[index]
+                if self.in_memory and key in self.features:
+                    value = self.features[key]
+                else:
+                    value = h5py.File(self.path, "r")[key]  # <- DLC102
+                if self.in_memory and key not in self.features:
+                    self.features[key] = value
+                return value[:]
+        """,
+        """
         from torch.utils.data import Dataset
         class Lines(Dataset):
             def __init__(self, path):

@@ -82,10 +82,23 @@ def _asks_present(test: Expr, scope: Scope, block: Block | None) -> bool:
         case Call(func, _, _, _):
             return dotted(func) == "hasattr"
         case Op("and", operands, _):
-            return any(_asks_present(operand, scope, block) for operand in operands)
+            return any(_asks_present(operand, scope, block) for operand in operands) and not any(
+                _off_by_default(operand, scope) for operand in operands
+            )
         case Attr():
             return _filled(test, scope, block)
     return False
+
+
+def _off_by_default(expr: Expr, scope: Scope) -> bool:
+    """``self.in_memory``, where ``__init__(..., in_memory=False)`` keeps it: what it switches on mostly does not happen."""
+    init = scope.owner.functions.get("__init__") if scope.owner is not None else None
+    if init is None or not isinstance(expr, Attr) or dotted(expr.base) != scope.self_name:
+        return False
+    kept = {s.value.id for s in init.stores if s.attr == expr.attr and isinstance(s.value, Name)}
+    return any(
+        p.name in kept and isinstance(p.default, Const) and p.default.value is False for p in init.params
+    )
 
 
 def _is_lookup(call: Call) -> bool:
