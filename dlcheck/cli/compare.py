@@ -50,6 +50,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Print the comparison. Returns 0, FAILED, or 2 for wrong usage."""
     from dlcheck.comparison.compare import compare
+    from dlcheck.diagnosis.guard import visible
     from dlcheck.report.conditions import FAILED
 
     if not 0 <= arguments.margin < 1:
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         comparison = compare(_reports(arguments.a), _reports(arguments.b), arguments.margin)
     except (OSError, ValueError) as error:
-        print(f"dlcheck: {error}", file=sys.stderr)
+        print(f"dlcheck: {visible(str(error))}", file=sys.stderr)
         return 2
     if arguments.format == "json":
         from dlcheck.report.compare_json import render_comparison

@@ -76,6 +76,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Print or write the report. Returns 0, 2 where there is no recording, 3 where a condition of --fail-on holds."""
     from dlcheck.cli.gate import read_conditions, status_of
+    from dlcheck.diagnosis.guard import visible
     from dlcheck.diagnosis.nodes import find_recordings
     from dlcheck.report.build import build_report
     from dlcheck.report.run_formats import loaders_shown, write_report
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         if output is not None:
             print(f"written to {output}", file=sys.stderr)
     except (OSError, ValueError) as error:
-        print(f"dlcheck: {error}", file=sys.stderr)
+        print(f"dlcheck: {visible(str(error))}", file=sys.stderr)
         return 2
     return status_of(conditions, report)
 

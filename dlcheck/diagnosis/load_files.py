@@ -37,6 +37,7 @@ from dlcheck.probe.recording import (
 _MOST_TEXT_BYTES = 256_000_000
 _MOST_MANIFEST_BYTES = 4_000_000
 _MOST_FILES = 200_000
+_MOST_STEM = 40
 _MOST_EVENT_BYTES = 16_000_000_000
 _FEW = 1 << 20
 """Of anything: so many are possible, and no more workers."""
@@ -145,7 +146,7 @@ def read_words(recording: Path, notes: list[str]) -> list[ProcessLog]:
     size = 0
     for path in paths[:_MOST_FILES]:
         pid, _, opened = path.stem.partition("-")
-        if path.suffix not in (".bin", ".jsonl") or not pid.isdecimal():
+        if path.suffix not in (".bin", ".jsonl") or not pid.isdecimal() or len(path.stem) > _MOST_STEM:
             continue
         number = int(opened) if opened.isdecimal() else 0
         log = logs.setdefault(path.stem, ProcessLog(int(pid), number, stem=path.stem))

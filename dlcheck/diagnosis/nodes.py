@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlcheck.diagnosis.guard import visible
 from dlcheck.diagnosis.recording import Host
 
 
@@ -49,9 +50,9 @@ def nodes_of(hosts: Sequence[Host]) -> list[Node]:
             )
     names = [str((host.manifest.get("environment") or {}).get("host") or "") for host in hosts]
     if len(set(names)) < len(names) or not all(names):
-        names = [host.path.name for host in hosts]
+        names = [visible(host.path.name) for host in hosts]
     if len(set(names)) < len(names):
-        names = [str(host.path) for host in hosts]
+        names = [visible(str(host.path)) for host in hosts]
     zeros = [
         round(begin * 1e9) - int(host.manifest["begin"])
         for (begin, _), host in zip(spans, hosts, strict=True)

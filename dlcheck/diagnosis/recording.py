@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dlcheck.diagnosis.guard import visible
 from dlcheck.diagnosis.helpers import with_helpers
 from dlcheck.diagnosis.load_files import ProcessLog, read_events, read_manifest, read_words
 from dlcheck.diagnosis.load_incidents import grouped, load_incidents
@@ -65,7 +66,7 @@ def read_host(path: Path) -> Host:
     notes += _overridden(manifest, logs)
     processes, machine = load_processes(path, notes), load_machine(path, notes)
     activity = Activity(path / "stacks", notes)
-    return Host(path, manifest, tuple(logs), processes, machine, activity, tuple(dict.fromkeys(notes)))
+    return Host(path, manifest, tuple(logs), processes, machine, activity, _told(notes))
 
 
 def load_processes_of(host: Host, logs: Sequence[ProcessLog]) -> Timeline:
@@ -102,9 +103,14 @@ def load_processes_of(host: Host, logs: Sequence[ProcessLog]) -> Timeline:
         machine=host.machine,
         stacks=stacks,
         incidents=incidents,
-        notes=tuple(dict.fromkeys(notes)),
+        notes=_told(notes),
         overhead=dict(manifest.get("overhead") or {}),
     )
+
+
+def _told(notes: list[str]) -> tuple[str, ...]:
+    """Notes, each once. They name files, and those may be called anything."""
+    return tuple(dict.fromkeys(map(visible, notes)))
 
 
 def _overridden(manifest: dict[str, Any], logs: Sequence[ProcessLog]) -> Iterator[str]:

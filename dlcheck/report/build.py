@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dlcheck.diagnosis.diagnose import examine
 from dlcheck.diagnosis.fleet import Job, diagnose_parts, divide
+from dlcheck.diagnosis.guard import visible
 from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.load_files import ProcessLog
 from dlcheck.diagnosis.model import Diagnosis
@@ -68,7 +69,8 @@ def build_report(
     excerpts = _excerpts(paths, diagnosis, fresh, notes)
     diagnosis = replace(diagnosis, notes=tuple(dict.fromkeys((*diagnosis.notes, *notes))))
     first, *more = sources
-    return Report(diagnosis, first.timeline, " ".join(map(str, paths)), excerpts, tuple(more), first.node)
+    where = visible(" ".join(map(str, paths)))
+    return Report(diagnosis, first.timeline, where, excerpts, tuple(more), first.node)
 
 
 def each_source(recordings: Sequence[Path]) -> Iterator[Source]:

@@ -269,6 +269,22 @@ def test_hostile_text_in_a_comparison(hostile: Path, whole: Path, capsys: pytest
             assert not line.lstrip().startswith("::") and "##[" not in line
 
 
+def test_hostile_names_of_files_are_made_visible(recording: Path, tmp_path: Path) -> None:
+    name = "\x1b[31m\n::error::x\u202e"
+    for folder in ("events", "stacks", "samples"):
+        for path in sorted((recording / folder).iterdir()):
+            stem = "processes" if folder == "samples" else path.stem
+            (path.parent / f"{stem}{name}{path.suffix}").write_bytes(b"damaged")
+    (recording / "events" / f"{'9' * 200}-1.bin").write_bytes(b"damaged")
+    moved = recording.rename(tmp_path / f"moved{name}")
+    found = reports(moved)
+    assert "is cut" in found["json"] and "is damaged" in found["json"]
+    assert not [form for form, text in found.items() if UNSEEN.search(text)]
+    (moved / "recording.json").write_text('{"version": 5}')
+    _, _, errors = report(moved, "text")
+    assert "format 5" in errors and len(errors.splitlines()) == 1 and not UNSEEN.search(errors)
+
+
 @pytest.mark.parametrize("length", [10_000, 3_000_000])
 def test_long_text_is_cut(recording: Path, length: int) -> None:
     rewrite(recording / "recording.json", lambda manifest: manifest | {"command": ["x" * length]})
