@@ -38,7 +38,7 @@ from dlcheck.facts.model import (
     Yield,
     parts_of,
 )
-from dlcheck.program.scope import Binding, Block, CallSite, Loop, Scope, Store
+from dlcheck.program.scope import Binding, Block, BlockKind, CallSite, Loop, Scope, Store
 
 if TYPE_CHECKING:
     from dlcheck.program.project import Module
