@@ -78,8 +78,10 @@ def _sample(ident: int, native: int) -> None:
 def _frames(frame: FrameType | None) -> list[tuple[str, int, str]]:
     frames: list[tuple[str, int, str]] = []
     while frame is not None and len(frames) < _MOST_FRAMES and frame.f_code.co_name != "_worker_loop":
-        if not journal.is_own_file(frame.f_code.co_filename):
-            frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
+        code = frame.f_code
+        if not journal.is_own_file(code.co_filename):
+            # Python 3.10 knows no qualified names.
+            frames.append((code.co_filename, frame.f_lineno, getattr(code, "co_qualname", code.co_name)))
         frame = frame.f_back
     return frames[::-1]
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 
+from dlcheck.diagnosis.recording import load
+from dlcheck.probe import journal
 from dlcheck.probe import recording as k
 from dlcheck.probe.clocks import thread_clock
 from dlcheck.probe.eventfile import EventFile
@@ -63,3 +65,17 @@ def test_long_recording_holds_few_descriptors(tmp_path: Path) -> None:
     for i in range(300_000):
         file.append(k.FETCH, 0, i, i + 1)
     assert descriptors() - before < 20
+
+
+def test_what_a_process_says_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may catch errors of its dataset for days."""
+    (tmp_path / "events").mkdir()
+    for name, value in (("_recording", str(tmp_path)), ("_off", False), ("_file", None), ("_stem", "")):
+        monkeypatch.setattr(journal, name, value)
+    monkeypatch.setattr(journal, "_MOST_SAID_BYTES", 10_000)
+    for i in range(1000):
+        journal.say("dataset-error", idx=i, message="no such image")
+    (path,) = (tmp_path / "events").glob("*.jsonl")
+    assert path.stat().st_size < 11_000
+    notes = load(tmp_path).notes
+    assert any("more than is kept" in note for note in notes)
