@@ -4,10 +4,11 @@ Most of these raise when the loader is built, and some (`prefetch_factor=0`, `ti
 the first batch is asked for. Attributes set afterwards are refused (`loader.batch_size = 8`) or have no effect
 (`loader.shuffle = True`). Each case was tried with torch 2.13.
 
-**Found:** `shuffle=True` with a `sampler`; `batch_sampler` with `batch_size`, `shuffle`, `sampler` or `drop_last`;
-`prefetch_factor`, `timeout`, `multiprocessing_context` or `persistent_workers=True` with 0 workers; `shuffle=True`
-or a `sampler` with an `IterableDataset`; `batch_size=None` with `drop_last=True`; `prefetch_factor=0`;
-`in_order=False` with 0 workers and `pin_memory_device` (no effect); attributes set on a loader after it was built.
+**Found:** `shuffle=True` with a `sampler`, also where another branch has none; `batch_sampler` with `batch_size`,
+`shuffle`, `sampler` or `drop_last`; `prefetch_factor`, `timeout`, `multiprocessing_context` or
+`persistent_workers=True` with 0 workers; `shuffle=True` or a `sampler` with an `IterableDataset`; `batch_size=None`
+with `drop_last=True`; `prefetch_factor=0`; `in_order=False` with 0 workers and `pin_memory_device` (no effect);
+attributes set on a loader after it was built.
 
 **Left alone:** arguments whose values are not known for sure; what does not contradict: `batch_size=1` or
 `drop_last=False` with a `batch_sampler`, `shuffle=False` with a `sampler`.
@@ -17,6 +18,7 @@ or a `sampler` with an `IterableDataset`; `batch_size=None` with `drop_last=True
 
 from collections.abc import Iterator
 
+from dlcheck.facts.model import Cond, Expr, Name
 from dlcheck.lint.finding import Severity
 from dlcheck.lint.fix import Fix, RemoveArgument
 from dlcheck.lint.rule import Report, Rule
@@ -53,6 +55,11 @@ def _contradictions(program: Program, loader: Loader) -> Iterator[tuple[str, Sev
     if shuffled and sampler:
         yield (
             "`shuffle=True` and `sampler` exclude each other: this raises a ValueError. Keep the sampler alone",
+            None,
+        )
+    elif shuffled and _is_given_in_a_branch(program, loader):
+        yield (
+            "where there is a `sampler`, `shuffle=True` next to it raises a ValueError: pass `shuffle=sampler is None`",
             None,
         )
     if batch_sampler:
@@ -128,6 +135,45 @@ def _is_given(values: Values) -> bool:
     )
 
 
+def _is_given_in_a_branch(program: Program, loader: Loader) -> bool:
+    """A sampler in one branch and ``None`` in the other, with no word on it between the choice and the loader."""
+    given = [expr for name, expr in loader.call.keywords if name == "sampler"]
+    scope = loader.scope
+    if len(given) != 1 or _is_asked_about(loader):
+        return False
+    choices: list[Expr] = []
+    match given[0]:
+        case Cond(_, then, orelse, _):
+            choices = [then, orelse]
+        case Name(name, _):
+            bindings = scope.bindings.get(name, ())
+            here = loader.site.block
+            branches = [b.block for b in bindings if b.block is not None and b.block is not here]
+            ifs = {id(block.node) for block in branches}
+            plain = [b for b in bindings if b.block is here]
+            if len(ifs) != 1 or any(block.kind not in ("if", "else", "orelse") for block in branches):
+                return False
+            if (
+                len(bindings) != 2
+                or (plain and plain[0].at > branches[0].first)
+                or branches[0].parent is not here
+            ):
+                return False
+            if any(b.kind != "assign" or b.value is None or b.at > loader.at for b in bindings):
+                return False
+            choices = [b.value for b in bindings if b.value is not None]
+    kinds = [program.values(choice, scope) for choice in choices]
+    return any(only(k, None) for k in kinds) and any(
+        k and all(isinstance(v, Made) and v.what for v in k) for k in kinds
+    )
+
+
+def _is_asked_about(loader: Loader) -> bool:
+    """The loader itself is built in a branch, where only one of the two may come."""
+    around = loader.site.block.chain() if loader.site.block is not None else ()
+    return any(block.kind in ("if", "else", "orelse", "except") for block in around)
+
+
 def _always_iterable(program: Program, loader: Loader) -> bool:
     values = loader.arg("dataset")
     return bool(values) and all(
@@ -161,6 +207,25 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import torch
+        from torch.utils.data import DataLoader, Sampler
+
+        class Nearby(Sampler):
+            def __init__(self, data, size):
+                self.data, self.size = data, size
+            def __iter__(self):
+                return iter(torch.randint(len(self.data), (len(self.data),)).tolist())
+            def __len__(self):
+                return len(self.data)
+
+        def main(data, options):
+            if not options.random:
+                sampler = Nearby(data, options.size)
+            else:
+                sampler = None
+            return DataLoader(data, batch_size=options.size, shuffle=True, sampler=sampler)  # <- DLC206
+        """,
         """
         from torch.utils.data import DataLoader, RandomSampler
 
@@ -204,6 +269,19 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader, DistributedSampler
+
+        def make(train, test, distributed):
+            sampler = None
+            if distributed:
+                sampler = DistributedSampler(train)
+            if sampler is None:
+                return DataLoader(train, shuffle=True, sampler=sampler)
+            loaders = [DataLoader(train, sampler=sampler)]
+            sampler = None
+            return [*loaders, DataLoader(test, shuffle=True, sampler=sampler)]
+        """,
         """
         from torch.utils.data import DataLoader
 
