@@ -161,7 +161,7 @@ class Loader:
         """0 workers by default, and nothing that is seen asks for more."""
         return self.workers == "none by default" or (
             self.workers == "unknown"
-            and any(isinstance(v, Known) and v.by_default and not v.value for v in self.arg("num_workers"))
+            and any(isinstance(v, Known) and v.by_default and v.value == 0 for v in self.arg("num_workers"))
         )
 
     @property
