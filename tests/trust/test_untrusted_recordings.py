@@ -161,6 +161,19 @@ def test_each_file_may_be_missing(whole: Path, tmp_path: Path) -> None:
             assert any("recording.json cannot be read" in note for note in notes)
 
 
+def test_a_run_whose_launcher_was_killed_has_no_end_and_says_so(recording: Path) -> None:
+    def cut_off(manifest: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: value for name, value in manifest.items() if name not in ("end", "exit_code", "overhead")
+        }
+
+    before = json.loads(reports(recording, ("json",))["json"])
+    rewrite(recording / "recording.json", cut_off)
+    found = json.loads(reports(recording)["json"])
+    assert "the end of the run was not recorded" in " ".join(found["notes"])
+    assert [each["batches"] for each in found["loaders"]] == [each["batches"] for each in before["loaders"]]
+
+
 def test_a_length_beyond_all_bounds_is_not_read(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sparse files of a terabyte: lines and events are read up to their limit, the rest is refused."""
     monkeypatch.setattr(load_files, "_MOST_TEXT_BYTES", 1_000_000)
