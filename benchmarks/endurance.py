@@ -95,7 +95,7 @@ def long_run(folder: Path, arguments: argparse.Namespace) -> list[str]:
         "--epoch",
         str(round(arguments.rate * arguments.epoch)),
     ]
-    options += [] if arguments.fresh_workers else ["--persistent"]
+    options += ["--by-clock"] if arguments.fresh_workers else ["--by-clock", "--persistent"]
     series = Series()
     with (folder / "stdout").open("wb") as output:
         run = subprocess.Popen(

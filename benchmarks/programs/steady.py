@@ -33,6 +33,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rate", type=float, default=100.0, help="batches per second")
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument(
+        "--by-clock", action="store_true", help="end after --seconds, however many batches that were"
+    )
     parser.add_argument("--epoch", type=int, default=200, help="batches per epoch")
     parser.add_argument("--persistent", action="store_true")
     parser.add_argument("--every", type=int, default=100, help="print the sum of every so many batches")
@@ -46,6 +49,7 @@ def main() -> None:
     )
     progress = os.open(arguments.progress, os.O_WRONLY | os.O_CREAT) if arguments.progress else None
     count, total, due = 0, 0.0, time.monotonic()
+    end = due + arguments.seconds if arguments.by_clock else float("inf")
     while count < batches:
         for batch in loader:
             count += 1
@@ -54,6 +58,8 @@ def main() -> None:
                 print(count, total, flush=True)
             if progress is not None:
                 os.pwrite(progress, b"%12d" % count, 0)
+            if due >= end:
+                batches = count
             if count == batches:
                 break
             # A loop that was held up does not hurry afterwards.
