@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import venv
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
 
 
-def run(*command: str | Path, cwd: Path, status: int = 0) -> str:
+def run(*command: str | Path, cwd: Path, status: int = 0, env: dict[str, str] | None = None) -> str:
     done = subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command, cwd=cwd, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env=env
     )
     assert done.returncode == status, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -26,10 +29,15 @@ def run(*command: str | Path, cwd: Path, status: int = 0) -> str:
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from what the source distribution holds."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT, cwd=folder)
-    (built,) = folder.glob("*.whl")
+    (built,) = build(ROOT, tmp_path_factory.mktemp("dist")).glob("*.whl")
     return built
+
+
+def build(sources: Path, folder: Path) -> Path:
+    """Build both distributions of some sources in a folder."""
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "1700000000"}
+    run(sys.executable, sources / ".ci" / "build", folder, cwd=folder, env=environment)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +56,22 @@ def test_wheel_holds_package_and_rules(wheel: Path) -> None:
     assert shipped == {rule.name for rule in (ROOT / "rules").glob("*.py")}
     assert {"dlcheck/py.typed", "dlcheck/probe/inject/sitecustomize.py"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_same_sources_give_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    """From another folder, laid out at another time."""
+    copy, again = tmp_path / "copy", tmp_path / "again"
+    again.mkdir()
+    for name in ("dlcheck", "rules", ".ci", "pyproject.toml", "README.md", "LICENSE"):
+        source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=ignored)
+        else:
+            shutil.copy(source, copy / name)
+    build(copy, again)
+    assert {path.name: sha256(path.read_bytes()).hexdigest() for path in again.iterdir()} == {
+        path.name: sha256(path.read_bytes()).hexdigest() for path in wheel.parent.iterdir()
+    }
 
 
 def test_version(scripts: Path, tmp_path: Path) -> None:
