@@ -21,6 +21,7 @@ from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.lazy import is_lazy
 from dlcheck.program.program import Program
+from dlcheck.program.scope import Block, Scope
 
 _COMPARISONS = frozenset({"==", "!=", "<", ">", "<=", ">="})
 
@@ -31,7 +32,7 @@ def check(program: Program) -> Iterator[Report]:
         if function.lazy:
             continue
         for sub, block in function.scope.subs:
-            if is_lazy(block, function.scope, sub.at):
+            if is_lazy(block, function.scope, sub.at) or _by_name(function.scope, block):
                 continue
             message = _row(sub, function) or _mask(sub, function)
             if message:
@@ -63,6 +64,18 @@ def _row(sub: Sub, function: ItemFunction) -> str:
         f"`.{base.attr}[...]` builds a pandas object for every item, which is hundreds of times slower than an array: "
         "take the columns out as arrays in `__init__`"
     )
+
+
+def _by_name(scope: Scope, block: Block | None) -> bool:
+    """A branch for an index that is no number (``if isinstance(key, str):``), as a loader never gives one."""
+    given = {param.name for param in scope.params}
+    for around in block.chain() if block is not None else ():
+        for part in walk(around.node.test) if around.kind == "if" else ():
+            if isinstance(part, Call) and dotted(part.func) == "isinstance" and len(part.args) == 2:
+                kinds = [dotted(kind).lower() for kind in walk(part.args[1])]
+                if dotted(part.args[0]) in given and not any("int" in kind for kind in kinds):
+                    return True
+    return False
 
 
 def _is_cell(sub: Sub) -> bool:
@@ -207,27 +220,21 @@ RULE = Rule(
     ),
     clean=(
         """
-        # file: series.py
-        class Series:
-            def __init__(self, table):
-                self.table = table
-            def __getitem__(self, key):
-                return Series(self.table.loc[key])
-        # file: data.py
+        import pandas as pd
         from torch.utils.data import Dataset
-        from series import Series
 
-        class Windows(Dataset):
-            def __init__(self, series):
-                self.series = [series] if isinstance(series, Series) else series
-            def __getitem__(self, idx):
-                return self.series[idx // 10].values[idx % 10]
-
-        def one(table):
-            return Windows(Series(table))
-
-        def many(tables):
-            return Windows([Series(table) for table in tables])
+        class Table(Dataset):
+            def __init__(self, path):
+                self.frame = pd.read_csv(path)
+                self.values = self.frame.to_numpy()
+            def __len__(self):
+                return len(self.values)
+            def __getitem__(self, key):
+                if isinstance(key, str):
+                    return self.frame.loc[:, key], self.frame.loc[[key]]
+                elif isinstance(key, (list, tuple)):
+                    return self.frame.loc[key]
+                return self.values[key]
         """,
         """
         import pandas as pd

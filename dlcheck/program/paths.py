@@ -138,11 +138,9 @@ def _walk(
                 _walk(path, target, owner, given, lazy=inner_lazy, repeats=inner_repeats, depth=depth + 1)
     if path.kind in ("item", "iter"):
         for sub, block in scope.subs:
-            values = path.evaluator.values(sub.base, scope)
-            for value in values:
+            for value in path.evaluator.values(sub.base, scope):
                 inner = _class_of(value)
-                # Where it may as well be a list of such things, the index takes one out of the list.
-                if inner is None or inner is cls or any(isinstance(v, Group) for v in values):
+                if inner is None or inner is cls:
                     continue
                 getter = path.evaluator.method(inner, "__getitem__")
                 if getter is not None:
