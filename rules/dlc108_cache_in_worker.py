@@ -23,7 +23,7 @@ from dlcheck.program import names
 from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, opens
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Scope, Store
+from dlcheck.program.scope import Block, Scope, Store
 from dlcheck.program.values import Group, Made, Table
 
 _SHRINKS = frozenset({"pop", "popitem", "clear", "popleft", "move_to_end"})
@@ -50,21 +50,24 @@ def check(program: Program) -> Iterator[Report]:
 
 
 def _stores(function: ItemFunction) -> Iterator[Report]:
+    """One report for what is stored side by side: the parts of a sample are one cache."""
     scope = function.scope
-    seen: set[At] = set()
+    together: dict[Block | None, dict[At, str]] = {}
     for store in scope.stores:
         attr = _container(store, scope)
-        if not attr or store.augmented or store.at in seen or _bounded(scope, attr) or _within_limit(store):
+        if not attr or store.augmented or _bounded(scope, attr) or _within_limit(store):
             continue
-        if not _own_store(function, attr) or not _loaded(function, store.value):
-            continue
-        seen.add(store.at)
+        if _own_store(function, attr) and _loaded(function, store.value):
+            together.setdefault(store.block, {}).setdefault(store.at, attr)
+    for places in together.values():
+        (at, attr), *others = places.items()
         yield Report(
             scope,
-            store.at,
+            at,
             f"each worker keeps every sample that it loads in `self.{attr}`: memory grows to the data set times the number of "
             "workers, and is lost with the worker",
             help="bound the cache (`functools.lru_cache(maxsize=...)`), or fill one shared tensor before the workers start",
+            also=tuple((scope, other) for other, _ in others),
         )
 
 
@@ -209,6 +212,23 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("memory",),
     found=(
+        """
+        import pickle
+        from torch.utils.data import Dataset
+
+        class Regions(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+                self.features = [None] * len(paths)
+                self.boxes = [None] * len(paths)
+            def __getitem__(self, index):
+                if self.features[index] is None:
+                    with open(self.paths[index], "rb") as f:
+                        item = pickle.load(f)
+                    self.features[index] = item["features"]  # <- DLC108
+                    self.boxes[index] = item["boxes"]
+                return self.features[index], self.boxes[index]
+        """,
         """
         from PIL import Image
         from torch.utils.data import Dataset
