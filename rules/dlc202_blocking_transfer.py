@@ -87,6 +87,16 @@ RULE = Rule(
     causes=("transfer", "pin-memory"),
     found=(
         """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(data, model):
+            device = torch.device("cuda:0")
+            for batch in DataLoader(data, num_workers=4, pin_memory=True):
+                x, y = map(lambda part: part.to(device, dtype=torch.float), batch)  # <- DLC202
+                model(x, y)
+        """,
+        """
         from torch.utils.data import DataLoader
 
         def train(dataset, model, device="cuda"):

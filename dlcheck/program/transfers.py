@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Seq, Sub, dotted, walk
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Lambda, Name, Seq, Sub, dotted, walk
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.scope import Block, Scope
@@ -90,6 +90,11 @@ def _transfers(
             continue
         if depth >= 3:
             continue
+        for function in _applied(evaluator, site.call, scope, views):
+            if id(function) not in seen:
+                seen.add(id(function))
+                given = {function.params[0].name}
+                _transfers(evaluator, use, function, None, (0, 0, 0, 0), given, out, seen, depth + 1)
         for value in evaluator.values(site.call.func, scope):
             target = _function_of(evaluator, value)
             if target is None or id(target) in seen:
@@ -104,6 +109,17 @@ def _transfers(
             if given:
                 seen.add(id(target))
                 _transfers(evaluator, use, target, None, (0, 0, 0, 0), given, out, seen, depth + 1)
+
+
+def _applied(evaluator: Evaluator, call: Call, scope: Scope, views: set[str]) -> list[Scope]:
+    """The functions of one argument that a call gets along with a batch: ``map(lambda x: x.cuda(), batch)``."""
+    if not any(_is_view(a, views) for a in call.args):
+        return []
+    handed = [a for a in call.args if isinstance(a, (Lambda, Name)) and not _is_view(a, views)]
+    found = [v.scope for a in handed for v in evaluator.values(a, scope) if isinstance(v, Ref)]
+    return [
+        f for f in found if f.kind in ("function", "lambda") and len(f.params) == 1 and f.self_name is None
+    ]
 
 
 def _is_view(expr: Expr, views: set[str]) -> bool:
