@@ -10,6 +10,7 @@ from typing import Any
 
 from dlcheck.probe.environment import describe_environment
 from dlcheck.probe.recording import VERSION
+from dlcheck.probe.space import write_in_place
 
 
 def new_folder(name: str) -> Path:
@@ -36,6 +37,7 @@ def begin(recording: Path, command: list[str], **more: Any) -> dict[str, Any]:
         raise FileExistsError(f"{recording} holds a recording already")
     for name in ("events", "samples", "stacks"):
         (recording / name).mkdir(parents=True, exist_ok=True)
+    write_in_place(recording / "events")
     manifest: dict[str, Any] = {
         "version": VERSION,
         "command": command,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import fcntl
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from dlcheck.probe import recording as k
 from dlcheck.probe.clocks import thread_clock
 from dlcheck.probe.eventfile import EventFile
 from dlcheck.probe.payload import payload_bytes
+from dlcheck.probe.space import write_in_place
 
 
 class Overriding(torch.Tensor):
@@ -79,3 +82,23 @@ def test_what_a_process_says_is_bounded(tmp_path: Path, monkeypatch: pytest.Monk
     assert path.stat().st_size < 11_000
     notes = load(tmp_path).notes
     assert any("more than is kept" in note for note in notes)
+
+
+def test_events_are_written_in_place_where_that_can_be_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ioctl(2) FS_IOC_GETFLAGS and FS_IOC_SETFLAGS; most file systems refuse the flag, and are left alone."""
+    set_to: list[int] = []
+
+    def ioctl(descriptor: int, request: int, value: bytes) -> bytes:
+        if request == 0x40086602:
+            set_to.append(int.from_bytes(value, sys.byteorder))
+            raise OSError("not supported")
+        return (0x10).to_bytes(len(value), sys.byteorder)
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    before = descriptors()
+    write_in_place(tmp_path)
+    write_in_place(tmp_path / "nothing")
+    assert set_to == [0x10 | 0x00800000]
+    assert descriptors() == before
