@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ["DLCHECK_DEBUG"] = "1"  # a rule that breaks down raises
 
 from dlcheck.lint.api import CheckResult, check_paths
 from dlcheck.lint.examples import files_of
@@ -62,6 +61,7 @@ def main() -> int:
         "--keep", type=Path, metavar="DIR", help="keep a program of each kind of failure here"
     )
     options = parser.parse_args()
+    os.environ["DLCHECK_DEBUG"] = "1"  # a rule that breaks down raises
     end = time.monotonic() + options.seconds
     outcome = Outcome()
     chance, material = random.Random(options.seed), material_of_examples()

@@ -59,6 +59,7 @@ class Outcome:
     killed_after: int | None
     left: tuple[str, ...]
     hung: bool
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _kill_all(
         victim = arguments.only or _VICTIMS[number % len(_VICTIMS)]
         stay = bool(number // len(_VICTIMS) % 2)
         recording = place.folder / f"recording-{number}"
-        kill = Kill(victim, seconds=chance.uniform(0, _MOST_S.get(victim, 3.5 + arguments.seconds)))
+        kill = Kill(victim, seconds=chance.uniform(0, _MOST_S.get(victim, full[stay].seconds)))
         outcome = _run(place, recording, programs[stay], kill)
         wrong = _judge(place, victim, programs[stay], outcome, recording, full[stay])
         tally = tallies[victim]
@@ -173,8 +174,8 @@ def _run(place: Place, recording: Path | None, program: Sequence[str], kill: Kil
         if child.pid in statuses and loop not in running:
             break
         loop = loop or next((pid for pid, role in running.items() if role == "loop"), None)
-        if loop is not None and kill is not None and killed_after is None:
-            begun = begun or time.monotonic()
+        begun = begun or (time.monotonic() if loop is not None else None)
+        if begun is not None and kill is not None and killed_after is None:
             count = output.read_bytes().count(b"\n")
             victims = [pid for pid, role in running.items() if role == kill.victim]
             if victims and count >= kill.batches and time.monotonic() - begun >= kill.seconds:
@@ -182,12 +183,20 @@ def _run(place: Place, recording: Path | None, program: Sequence[str], kill: Kil
                     os.kill(victims[-1], signal.SIGKILL)
                     killed_after = count
         time.sleep(0.005)
-    hung = time.monotonic() >= deadline
-    left = tuple(place.left(0.0 if hung else _PATIENCE_S))
+    ended = time.monotonic()
+    left = tuple(place.left(0.0 if ended >= deadline else _PATIENCE_S))
     _reap(statuses)
     # The launcher hands on the status of the training, unless it was killed itself.
     first = child.pid if kill is None or kill.victim != "launcher" or killed_after is None else loop
-    return Outcome(statuses.get(first or 0), output.read_text(), errors.read_text(), killed_after, left, hung)
+    return Outcome(
+        status=statuses.get(first or 0),
+        stdout=output.read_text(),
+        stderr=errors.read_text(),
+        killed_after=killed_after,
+        left=left,
+        hung=ended >= deadline,
+        seconds=ended - (begun or ended),
+    )
 
 
 def _reap(statuses: dict[int, int]) -> None:

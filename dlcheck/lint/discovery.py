@@ -79,7 +79,8 @@ def _without_excluded(root: Path, listed: Iterable[str], walk: Walk) -> Iterator
     for name in listed:
         path = root / name
         if not is_skipped(name.rpartition("/")[0]) and not walk.excluded(str(path)):
-            yield path
+            if not _leads_out(str(path), root):
+                yield path
 
 
 def _walked(root: Path, walk: Walk) -> Iterator[Path]:
@@ -99,8 +100,18 @@ def _walked(root: Path, walk: Walk) -> Iterator[Path]:
             path = f"{folder}/{name}"
             if not name.endswith(_SUFFIXES) or walk.excluded(path) or (ignored and ignored(path)):
                 continue
-            if Path(path).is_file():  # no pipe, no link to nowhere
+            if Path(path).is_file() and not _leads_out(path, root):  # no pipe, no link to nowhere
                 yield Path(path)
+
+
+def _leads_out(path: str, root: Path) -> bool:
+    """A link to a file of somebody else: neither below the folder nor in its project."""
+    if not Path(path).is_symlink():
+        return False
+    target = Path(path).resolve()
+    return not target.is_relative_to(root.resolve()) and not target.is_relative_to(
+        project_root(root)[0].resolve()
+    )
 
 
 def given_files(paths: Iterable[Path], walk: Walk) -> list[Path]:

@@ -8,8 +8,10 @@ the process named by the latest begin.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from dlcheck.probe.journal import is_own_file
@@ -29,7 +31,30 @@ _WAITING = frozenset(
 )
 _SERVICE = ("QueueFeederThread", "(_serve)", "dlcheck_")
 _MOST_FRAMES = 80
+_CHUNK = 1 << 18
 _RAW_FRAME = re.compile(r"(.*) \((.+):(\d+)\)")
+
+
+def read_events(path: Path) -> Iterator[Any]:
+    """The events of a file of chrometrace, one after the other: all at once they would take several times its size.
+
+    Raises OSError, and ValueError where the file is cut or damaged.
+    """
+    decode = json.JSONDecoder().raw_decode
+    rest, at = "", 0
+    with path.open(encoding="utf-8", errors="replace") as file:
+        while chunk := file.read(_CHUNK):
+            rest, at = rest[at:] + chunk, 0
+            while (begin := rest.find("{", at)) >= 0:
+                at = begin
+                try:
+                    event, at = decode(rest, at)
+                except ValueError:
+                    # It goes on in the next chunk.
+                    break
+                yield event
+    if rest[at:].strip(" \r\n,[") != "]":
+        raise ValueError("a trace without an end")
 
 
 def compact(events: Iterable[Any], origin_ns: int, end_ns: int, period_ns: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcheck.probe import pyspy
-from dlcheck.probe.chrometrace import compact
+from dlcheck.probe.chrometrace import compact, read_events
 from dlcheck.probe.counters import Counters
 from dlcheck.probe.environment import describe_environment
 from dlcheck.probe.procfs import read_stat, wait_channel
@@ -159,8 +159,7 @@ class _Record:
             self._child.send_signal(2)
         _, errors = self._child.communicate()
         try:
-            events = json.loads(self._output.read_text(encoding="utf-8", errors="replace"))
-            table = compact(events, self._begun, end_ns, int(1e9 / _RATE))
+            table = compact(read_events(self._output), self._begun, end_ns, int(1e9 / _RATE))
         except (OSError, ValueError, KeyError, TypeError):
             lines = [line for line in errors.splitlines() if line.strip()]
             return lines[-1].strip() if lines else "no message"

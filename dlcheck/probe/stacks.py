@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from dlcheck.probe.chrometrace import compact, innermost_lines
+from dlcheck.probe.chrometrace import compact, innermost_lines, read_events
 from dlcheck.probe.procfs import is_running
 from dlcheck.probe.pyspy import die_with_parent, try_on
 from dlcheck.probe.roster import TrainingProcess
@@ -124,11 +124,12 @@ class Stacks:
         try:
             if window.output.stat().st_size > _MOST_WINDOW_BYTES:
                 return False
-            text = window.output.read_text(encoding="utf-8", errors="replace")
             if window.with_idle:
-                table = compact(json.loads(text), window.begun_ns, end_ns, int(1e9 / round(window.rate)))
+                events = read_events(window.output)
+                table = compact(events, window.begun_ns, end_ns, int(1e9 / round(window.rate)))
             else:
-                table = {"leaves": innermost_lines(text.splitlines())}
+                with window.output.open(encoding="utf-8", errors="replace") as lines:
+                    table = {"leaves": innermost_lines(line.rstrip("\n") for line in lines)}
         except (OSError, ValueError, KeyError, TypeError):
             return False
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import pytest
 
 from dlcheck.diagnosis.recording import load
-from dlcheck.probe import pyspy
-from dlcheck.probe.chrometrace import compact
+from dlcheck.probe import chrometrace, pyspy
+from dlcheck.probe.chrometrace import compact, read_events
 from dlcheck.probe.launch import python_command, run
 
 from .conftest import PROGRAMS, Outcome, Probe
@@ -140,3 +141,25 @@ def test_chrometrace_of_forked_workers_is_taken_apart() -> None:
         (2_000_000, 10, 10, "step", 1_000_000),
     ]
     assert compact([{"ph": "X"}, 3, *events], 0, 3_000_000, 1)["threads"] == ["MainThread"]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 18])
+def test_events_of_a_trace_are_read_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    monkeypatch.setattr(chrometrace, "_CHUNK", chunk)
+    events = [{"ph": "B", "name": 'a{b} " ü', "args": {"line": n, "filename": "f"}} for n in range(20)]
+    path = tmp_path / "window.raw"
+    for text in (
+        json.dumps(events),
+        json.dumps(events, indent=1),
+        json.dumps(events, separators=(",", ":")) + "\n",
+    ):
+        path.write_text(text, encoding="utf-8")
+        assert list(read_events(path)) == events
+    path.write_text("[]")
+    assert list(read_events(path)) == []
+    for cut in (json.dumps(events)[:-1], json.dumps(events)[:100], "", "["):
+        path.write_text(cut)
+        with pytest.raises(ValueError):
+            list(read_events(path))
