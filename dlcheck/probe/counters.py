@@ -12,7 +12,7 @@ from dlcheck.probe.environment import cgroup_path
 from dlcheck.probe.procfs import sample_machine, sample_process
 
 _PERIOD_S = 0.5
-_BUDGET = 0.01
+_BUDGET = 0.005
 _MEMORY_AGES_S = (0.5, 2.0, 4.0, 6.0, 10.0, 20.0)
 _MEMORY_PERIOD_S = 30.0
 # Seconds of CPU for reading memory: at once, and per second of the run.

@@ -6,6 +6,7 @@ a sample of a large process costs under 0.2 ms.
 from __future__ import annotations
 
 import os
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,23 @@ def sample_machine(cpu_group: Path | None, memory_group: Path | None) -> list[An
         kills.get("oom_kill"),
         user / _TICKS_PER_S,
     ]
+
+
+def idle_s(cores: Container[int]) -> float | None:
+    """Seconds, since the system was started, that these cores were idle, added up; None on a system without /proc."""
+    total = 0
+    try:
+        with open("/proc/stat", encoding="ascii") as file:  # noqa: PTH123
+            file.readline()
+            for line in file:
+                name, *fields = line.split()
+                if not name.startswith("cpu"):
+                    break
+                if int(name[3:]) in cores:
+                    total += int(fields[3]) + int(fields[4])
+    except (OSError, ValueError, IndexError):
+        return None
+    return total / _TICKS_PER_S
 
 
 def shared_memory_bytes() -> tuple[int | None, int | None]:

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dlcheck.probe.chrometrace import compact, innermost_lines, read_events
-from dlcheck.probe.procfs import is_running
+from dlcheck.probe.environment import cpu_quota
+from dlcheck.probe.procfs import idle_s, is_running
 from dlcheck.probe.pyspy import die_with_parent, try_on
 from dlcheck.probe.roster import TrainingProcess
 
-_BUDGET = 0.025
-_HORIZON_S = 15.0  # a short run may cost more: attaching to the processes alone takes 0.1 s of CPU
+# Of a core, on average: where cores are free, and where sampling takes what loading would have used.
+_BUDGET, _SCARCE_BUDGET = 0.025, 0.01
+_FREE_CORES = 0.5
+_WHILE_IT_RUNS = 0.05
+# Without these nothing would be known of a short run, whatever they cost: attaching to the processes alone takes 0.1 s of CPU.
+_ALWAYS = 2
 _FIRST_RATE = 24.0
 _RATES = (1.0, 25.0)
 # Seconds, and whether idle threads are in it. py-spy does not mark them: a line that is often seen with them
@@ -38,8 +43,7 @@ class _Window:
 
 
 class Stacks:
-    """Runs one window of py-spy after the other for each training process, at a rate that its own cost
-    decides.
+    """Runs windows of py-spy for each training process. Its own cost decides their rate, and when the next one begins.
 
     A window is written by py-spy when it ends, so that one that is cut short by the end of the run is kept
     too. The processes that have ended since are in it. ``trouble``: why a training process cannot be read, if so.
@@ -52,6 +56,7 @@ class Stacks:
         self._rate: dict[int, float] = {}
         self._count: dict[int, int] = {}
         self._begun_ns = 0
+        self._cores = _Cores()
         self._failures = 0
         self._written = 0
         self.trouble: str | None = None
@@ -64,8 +69,10 @@ class Stacks:
             if window.child.returncode is None:
                 self._collect(pid, window, block=False)
         if self._failures < 5 and self._written < _MOST_BYTES:
+            affordable = self._affordable()
             for trainer in trainers:
-                if trainer.pid not in self._windows and trainer.is_running():
+                early = self._count.get(trainer.pid, 0) < _ALWAYS
+                if trainer.pid not in self._windows and (early or affordable) and trainer.is_running():
                     self._begin(trainer.pid, len(trainers))
 
     def close(self) -> None:
@@ -75,8 +82,16 @@ class Stacks:
         for pid, window in list(self._windows.items()):
             self._collect(pid, window, block=True)
 
+    def _affordable(self) -> bool:
+        """Whether what was spent so far is within what the time since the first window allows."""
+        elapsed_s = (time.monotonic_ns() - self._begun_ns) / 1e9
+        if self._windows or self.cpu_s > _BUDGET * elapsed_s:
+            return False
+        return self.cpu_s <= _SCARCE_BUDGET * elapsed_s or self._cores.free() >= _FREE_CORES
+
     def _begin(self, pid: int, trainers: int) -> None:
-        count = self._count[pid] = self._count.get(pid, -1) + 1
+        count = self._count.get(pid, 0)
+        self._count[pid] = count + 1
         rate = self._rate.setdefault(pid, max(_RATES[0], _FIRST_RATE / (2 + trainers)))
         last = len(_WINDOWS) - 1
         seconds, with_idle = _WINDOWS[count if count <= last else last - (count - last) % 2]
@@ -111,9 +126,9 @@ class Stacks:
         del self._windows[pid]
         end = time.monotonic_ns()
         if usage is not None:
-            self.cpu_s += usage.ru_utime + usage.ru_stime
-            elapsed_s = max(_HORIZON_S, (end - self._begun_ns) / 1e9)
-            share = self.cpu_s / elapsed_s / _BUDGET
+            cpu_s = usage.ru_utime + usage.ru_stime
+            self.cpu_s += cpu_s
+            share = cpu_s * 1e9 / max(1, end - window.begun_ns) / _WHILE_IT_RUNS
             self._rate[pid] = min(_RATES[1], max(_RATES[0], window.rate / min(max(share, 0.5), 2.0)))
         if not self._keep(window, end):
             self._failures += 1
@@ -144,3 +159,21 @@ class Stacks:
         self._written += window.output.with_suffix(".json").write_text(text, encoding="utf-8")
         self.windows += 1
         return True
+
+
+class _Cores:
+    """How many of the cores that this process may use are idle."""
+
+    def __init__(self) -> None:
+        self._limited = cpu_quota() is not None
+        self._before: tuple[float, float] | None = None
+
+    def free(self) -> float:
+        """On average since it was asked before; 0 where that is not known, or a quota makes idle cores no free ones."""
+        if self._limited:
+            return 0.0
+        idle, now, before = idle_s(os.sched_getaffinity(0)), time.monotonic(), self._before
+        if idle is None:
+            return 0.0
+        self._before = idle, now
+        return (idle - before[0]) / max(0.01, now - before[1]) if before else 0.0
