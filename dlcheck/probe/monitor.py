@@ -104,7 +104,7 @@ class Monitor:
         workers = {worker.pid for worker in roster.workers if worker.trainer in alive}
         self._attempt(counters.tick, pids | workers, workers)
         if stacks is not None:
-            self._attempt(stacks.tick, trainers)
+            self._attempt(stacks.tick, trainers, roster.loaders)
             if stacks.trouble is not None and stacks.trouble not in self.notes:
                 self._sample_inside(stacks.trouble)
         if hangs is not None:

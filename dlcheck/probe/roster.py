@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class TrainingProcess:
 class Roster:
     """Reads what is new in the side files of a recording.
 
+    ``loaders``: how many each training process has iterated, by its id.
     ``dropped``: batches that a worker (its process id, and what it said) could not send. ``size_bytes`` and ``files``:
     of events and stacks.
     """
@@ -62,6 +64,7 @@ class Roster:
         self._started: dict[str, dict[str, Any]] = {}
         self.trainers: dict[str, TrainingProcess] = {}
         self.workers: list[WorkerProcess] = []
+        self.loaders: Counter[int] = Counter()
         self.size_bytes = self.files = 0
         self.dropped: list[tuple[int, dict[str, Any]]] = []
 
@@ -112,6 +115,7 @@ class Roster:
             self.workers.append(WorkerProcess(line["pid"], line.get("ticks"), self.trainers[path.stem].pid))
         elif line.get("kind") == "loader":
             self._trainer(path)
+            self.loaders[self.trainers[path.stem].pid] += 1
         elif line.get("kind") == "feeder-error":
             self.dropped.append((int(path.stem.partition("-")[0]), line))
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +20,13 @@ from dlcheck.probe.roster import TrainingProcess
 _BUDGET, _SCARCE_BUDGET = 0.025, 0.01
 _FREE_CORES = 0.5
 _WHILE_IT_RUNS = 0.05
-# Without these nothing would be known of a short run, whatever they cost: attaching to the processes alone takes 0.1 s of CPU.
-_ALWAYS = 2
 _FIRST_RATE = 24.0
 _RATES = (1.0, 25.0)
 # Seconds, and whether idle threads are in it. py-spy does not mark them: a line that is often seen with them
-# and seldom without is one that waits.
-_WINDOWS = ((5, True), (3, False), (15, True), (5, False), (30, True), (8, False))
+# and seldom without is one that waits. The two kinds follow each other directly, so that both see the same.
+_WINDOWS = ((4, True), (3, False), (5, True), (5, False), (15, True), (8, False), (30, True))
+# The first windows are taken at once, and two more for each of the next loaders: a short run, and a short loop, have lines too.
+_MOST_LOADERS = 4
 _MOST_BYTES = 64_000_000
 _MOST_WINDOW_BYTES = 128_000_000
 
@@ -63,16 +64,16 @@ class Stacks:
         self.cpu_s = 0.0
         self.windows = 0
 
-    def tick(self, trainers: list[TrainingProcess]) -> None:
-        """Collect the windows that have ended, and begin new ones."""
+    def tick(self, trainers: list[TrainingProcess], loaders: Mapping[int, int]) -> None:
+        """Collect the windows that have ended, and begin new ones. ``loaders``: how many each process has iterated."""
         for pid, window in list(self._windows.items()):
             if window.child.returncode is None:
                 self._collect(pid, window, block=False)
         if self._failures < 5 and self._written < _MOST_BYTES:
             affordable = self._affordable()
             for trainer in trainers:
-                early = self._count.get(trainer.pid, 0) < _ALWAYS
-                if trainer.pid not in self._windows and (early or affordable) and trainer.is_running():
+                owed = self._owed(trainer.pid, loaders.get(trainer.pid, 1))
+                if trainer.pid not in self._windows and (owed or affordable) and trainer.is_running():
                     self._begin(trainer.pid, len(trainers))
 
     def close(self) -> None:
@@ -82,19 +83,24 @@ class Stacks:
         for pid, window in list(self._windows.items()):
             self._collect(pid, window, block=True)
 
+    def _owed(self, pid: int, loaders: int) -> bool:
+        """Whether the next window is taken whatever it costs."""
+        count = self._count.get(pid, 0)
+        return count < 2 * min(loaders, _MOST_LOADERS) - 1 or _kind(count)[1]
+
     def _affordable(self) -> bool:
         """Whether what was spent so far is within what the time since the first window allows."""
         elapsed_s = (time.monotonic_ns() - self._begun_ns) / 1e9
         if self._windows or self.cpu_s > _BUDGET * elapsed_s:
             return False
-        return self.cpu_s <= _SCARCE_BUDGET * elapsed_s or self._cores.free() >= _FREE_CORES
+        scarce = max(self._count.values(), default=0) > 1 and self.cpu_s > _SCARCE_BUDGET * elapsed_s
+        return not scarce or self._cores.free() >= _FREE_CORES
 
     def _begin(self, pid: int, trainers: int) -> None:
         count = self._count.get(pid, 0)
         self._count[pid] = count + 1
         rate = self._rate.setdefault(pid, max(_RATES[0], _FIRST_RATE / (2 + trainers)))
-        last = len(_WINDOWS) - 1
-        seconds, with_idle = _WINDOWS[count if count <= last else last - (count - last) % 2]
+        seconds, with_idle = _kind(count)
         output = self._directory / f"{'window' if with_idle else 'active'}-{pid}-{count}.raw"
         form = ["-i", "-t", "-f", "chrometrace"] if with_idle else ["--full-filenames", "-f", "raw"]
         command = [self._executable, "record", "--pid", str(pid), "-s", *form]
@@ -159,6 +165,12 @@ class Stacks:
         self._written += window.output.with_suffix(".json").write_text(text, encoding="utf-8")
         self.windows += 1
         return True
+
+
+def _kind(count: int) -> tuple[int, bool]:
+    """Of the window that follows so many others of a process."""
+    last = len(_WINDOWS) - 1
+    return _WINDOWS[count if count <= last else last - (count - last) % 2]
 
 
 class _Cores:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Literal
 
-from dlcheck.facts.model import At, Attr, Call, Expr, Name, Seq, Sub, dotted
+from dlcheck.facts.model import At, Attr, Call, Expr, dotted
 from dlcheck.program import names
 from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.loader_names import may_hold_loader
 from dlcheck.program.loaders import Loader, Workers, find_loaders
 from dlcheck.program.pairing import workers_over
 from dlcheck.program.paths import Path, PathCall, function_path, item_path, setup_path
@@ -122,7 +123,7 @@ class Program:
     def _follow_loaders(self, scope: Scope) -> None:
         for site in scope.calls:
             arguments = (*site.call.args, *(v for _, v in site.call.keywords))
-            if any(_looks_like_data(a) and self.consumption.holds_loader(a, scope) for a in arguments):
+            if any(may_hold_loader(a) and self.consumption.holds_loader(a, scope) for a in arguments):
                 self.evaluator.values(site.call.func, scope)
 
     def scopes(self) -> list[Scope]:
@@ -332,26 +333,6 @@ def _foreign_bases(evaluator: Evaluator, cls: Scope) -> Iterable[str]:
 def _no_grad(expr: Expr) -> bool:
     name = dotted(expr.func) if isinstance(expr, Call) else dotted(expr)
     return name.rpartition(".")[2] in ("no_grad", "inference_mode")
-
-
-def _looks_like_data(expr: Expr) -> bool:
-    """A name that may hold a loader: by its words, so that not every argument of every call is followed."""
-    match expr:
-        case Name(text, _) | Attr(_, text, _):
-            return _names_data(text)
-        case Sub(base, _, _):
-            return _looks_like_data(base)
-        case Seq(_, items, _):
-            return any(_looks_like_data(item) for item in items)
-        case Call(_, args, _, _):
-            return any(_looks_like_data(a) for a in args)
-    return False
-
-
-@cache
-def _names_data(name: str) -> bool:
-    name = name.lower()
-    return any(word in name for word in ("load", "data", "dl", "iter", "batch", "train", "val", "test"))
 
 
 def place_lines(scope: Scope, at: At) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from dlcheck.facts.model import (
 )
 from dlcheck.program import names
 from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.loader_names import may_hold_loader
 from dlcheck.program.loaders import Loader
 from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.values import External, Group, Made, Method, Table, Value
@@ -45,6 +46,16 @@ _NOT_BATCHES = frozenset(
 )
 _NOT_BATCHES_OF = frozenset({"fit", "device", "to", "Adam", "SGD"})
 _NOT_ITS_BATCHES = frozenset({"dataset", "sampler", "batch_size", "batch_sampler"})
+# Iterators of what they are given, whatever it is called.
+_HOLD_ANYTHING = (
+    "builtins.",
+    "itertools.",
+    "tqdm",
+    "rich.",
+    "more_itertools.",
+    "fastprogress.",
+    "alive_progress.",
+)
 # A loader wrapped more often than this is not recognised.
 _DEEPEST_WRAP = 5
 
@@ -119,8 +130,11 @@ class Consumption:
                     what in _NOT_BATCHES or what.rpartition(".")[2] in _NOT_BATCHES_OF
                 ):
                     return
+                anything = isinstance(what, str) and what.startswith(_HOLD_ANYTHING)
                 for argument in (*call.args, *(v for _, v in call.keywords)):
-                    if isinstance(argument, (Name, Attr, Call, Sub, Star)):
+                    if isinstance(argument, (Name, Attr, Call, Sub, Star)) and (
+                        anything or may_hold_loader(argument)
+                    ):
                         yield from self.evaluator.values(argument, scope)
                 if receiver is not None and _drawn_from(call, "") is None:
                     yield receiver

@@ -39,7 +39,7 @@ def seconds_by_line(seen: Outcome, pids: set[int]) -> Counter[int]:
 def test_stacks_name_the_lines_that_cost(probe: Probe, workers: int) -> None:
     if pyspy.try_out(pyspy.find() or "py-spy") is not None:
         pytest.skip("py-spy cannot be used on this machine")
-    seen = probe(BUSY, str(workers), "4" if not workers else "7", stacks=True)
+    seen = probe(BUSY, str(workers), "4" if not workers else "16", stacks=True)
     (loader,) = seen.timeline.loaders
     pids = {w.pid for iterator in loader.iterators for w in iterator.workers} or {loader.pid}
     seconds = seconds_by_line(seen, pids)
@@ -48,7 +48,7 @@ def test_stacks_name_the_lines_that_cost(probe: Probe, workers: int) -> None:
         assert not any("/dlcheck/probe/" in site.file for site in sample.frames)
         if sample.pid in pids and workers:
             assert not any(site.function == "main" for site in sample.frames)
-    assert seen.timeline.overhead["stack_windows"] >= 2
+    assert seen.timeline.overhead["stack_windows"] >= (2 if workers else 1)
     idle: Counter[str] = Counter()
     for sample in seen.timeline.stacks:
         if sample.pid in pids and sample.frames[-1].line == line_of("time.sleep(0.015)"):
