@@ -20,6 +20,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from dlcheck.diagnosis.spans import Interval, Part, Shares, Span, add, fill
 from dlcheck.diagnosis.timeline import Batch, Cost, Epoch, IteratorLife, LoaderLife, WorkerLife
 
 CAUSES = (
@@ -41,16 +42,6 @@ WORKER_BUSY = {"fetch": "worker busy", "collate": "worker busy collating"}
 """Beneath ``transfer``, by stage: the worker was on the CPU with its next batch, and did not get round to answering."""
 
 _ON_CPU = ("fetch-cpu", "cpu-wait")
-
-Part = tuple[str, str]
-"""A cause and what lies beneath it ("" where nothing more is known)."""
-
-Shares = tuple[tuple[str, str, int], ...]
-"""Parts of a span with their weights; the weights need not add up to anything."""
-
-Span = tuple[int, int, Shares]
-
-Interval = tuple[int, int]
 
 _FOREVER = 1 << 62
 
@@ -123,7 +114,7 @@ def _epoch_waits(
     if epoch.iterator_begin is not None and epoch.iterator_end is not None:
         begun, ended = epoch.iterator_begin, epoch.iterator_end
         spans = _construction(iterator, sends)
-        yield Wait("construction", start, begun, ended, None, None, _fill(begun, ended, spans, "startup"))
+        yield Wait("construction", start, begun, ended, None, None, fill(begun, ended, spans, "startup"))
     workers = int(loader.settings.get("num_workers") or 0)
     ahead = workers * int(loader.settings.get("prefetch_factor") or 2)
     in_order = loader.settings.get("in_order") is not False
@@ -136,7 +127,7 @@ def _epoch_waits(
         got = batch.got if batch.got is not None else max(batch.asked, epoch.end or end)
         phase = start if batch.idx < max(1, workers) else "head-start" if batch.idx < ahead else "steady"
         if inline:
-            parts = _fill(batch.asked, got, _inline(batch, bool(loader.settings.get("pinning"))), "main")
+            parts = fill(batch.asked, got, _inline(batch, bool(loader.settings.get("pinning"))), "main")
         else:
             work = works.get(batch.worker, []) if batch.worker is not None else []
             life = lives.get(batch.worker) if batch.worker is not None else None
@@ -145,7 +136,7 @@ def _epoch_waits(
         yield Wait("batch", phase, batch.asked, got, batch.idx, batch.worker, parts)
     if epoch.last_asked is not None and epoch.end is not None:
         spans = _ending(iterator, epoch)
-        parts = _fill(epoch.last_asked, epoch.end, spans, "main")
+        parts = fill(epoch.last_asked, epoch.end, spans, "main")
         yield Wait("end", "end" if last else "epoch-start", epoch.last_asked, epoch.end, None, None, parts)
 
 
@@ -241,14 +232,14 @@ def _path(
     received = batch.pin_begin if batch.pin_begin is not None else batch.received
     known_until = min(got, put if put is not None else received if received is not None else got)
     made = _before(batch, asked, known_until, work, life) if known_until > asked else []
-    parts = _fill(asked, min(max(later, asked), known_until), made, "unknown")
+    parts = fill(asked, min(max(later, asked), known_until), made, "unknown")
     if later < known_until:
         # Others are ready: the loop waits for the order's sake. What held it up is kept beneath.
-        for (cause, _), ns in _fill(max(later, asked), known_until, made, "unknown").items():
-            _add(parts, ("reorder", cause), ns)
+        for (cause, _), ns in fill(max(later, asked), known_until, made, "unknown").items():
+            add(parts, ("reorder", cause), ns)
     after = _after(batch, put, got, sends, work)
-    for part, ns in _fill(max(asked, known_until), got, after, "unknown").items():
-        _add(parts, part, ns)
+    for part, ns in fill(max(asked, known_until), got, after, "unknown").items():
+        add(parts, part, ns)
     return parts
 
 
@@ -370,49 +361,3 @@ def _index_spans(batches: Sequence[Batch]) -> list[Interval]:
         if b.index_begin is not None and b.index_sent is not None
     ]
     return sorted(spans)
-
-
-def _fill(begin: int, end: int, spans: Iterable[Span], rest: str) -> dict[Part, int]:
-    """Split ``begin``..``end`` among ``spans``: where two overlap, the first in the list has it; ``rest`` has
-    the gaps.
-    """
-    parts: dict[Part, int] = {}
-    gaps = [(begin, end)] if end > begin else []
-    for span_begin, span_end, shares in spans:
-        if not gaps:
-            break
-        left: list[Interval] = []
-        covered = 0
-        for gap_begin, gap_end in gaps:
-            low, high = max(gap_begin, span_begin), min(gap_end, span_end)
-            if low >= high:
-                left.append((gap_begin, gap_end))
-                continue
-            covered += high - low
-            left += [gap for gap in ((gap_begin, low), (high, gap_end)) if gap[0] < gap[1]]
-        gaps = left
-        if covered:
-            for part, ns in _divide(covered, shares):
-                _add(parts, part, ns)
-    for gap_begin, gap_end in gaps:
-        _add(parts, (rest, ""), gap_end - gap_begin)
-    return parts
-
-
-def _divide(ns: int, shares: Shares) -> Iterator[tuple[Part, int]]:
-    """Divide whole nanoseconds in the ratio of the weights, leaving none over."""
-    weights = sum(weight for _, _, weight in shares)
-    given = seen = 0
-    for cause, detail, weight in shares:
-        seen += weight
-        share = ns * seen // weights - given if weights else 0
-        given += share
-        if share:
-            yield (cause, detail), share
-    if given < ns:
-        yield ("unknown", ""), ns - given
-
-
-def _add(parts: dict[Part, int], part: Part, ns: int) -> None:
-    if ns:
-        parts[part] = parts.get(part, 0) + ns

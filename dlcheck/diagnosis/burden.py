@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dlcheck.diagnosis.attribution import WORKER_BUSY, Part
+from dlcheck.diagnosis.attribution import WORKER_BUSY
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.prediction import calm_loading_share
+from dlcheck.diagnosis.spans import Part
 
 HEALTHY_SHARE = 0.05
 """Below this share of waiting no change of the loader makes the loops of the run 6 % faster."""

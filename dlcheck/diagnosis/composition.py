@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dlcheck.diagnosis.attribution import Part, Shares, Wait, collate_shares, fetch_shares
+from dlcheck.diagnosis.attribution import Wait, collate_shares, fetch_shares
+from dlcheck.diagnosis.spans import Part, Shares
 from dlcheck.diagnosis.timeline import Batch
 
 _STAGES = frozenset(("fetch-cpu", "fetch-io", "collate", "cpu-wait"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from dlcheck.diagnosis.advice import advise, predictions
-from dlcheck.diagnosis.attribution import Part, by_cause
+from dlcheck.diagnosis.attribution import by_cause
 from dlcheck.diagnosis.by_process import ByProcess, by_process
 from dlcheck.diagnosis.evidence import Evidence, gather_all
 from dlcheck.diagnosis.faults import FATAL
@@ -18,6 +18,7 @@ from dlcheck.diagnosis.model import Diagnosis, LoaderDiagnosis, WorkerUse
 from dlcheck.diagnosis.pieces import Piece, join
 from dlcheck.diagnosis.ranks import passes
 from dlcheck.diagnosis.sampled import diagnose_sampled
+from dlcheck.diagnosis.spans import Part
 from dlcheck.diagnosis.timeline import Batch, Timeline
 from dlcheck.diagnosis.verdicts import judge
 from dlcheck.lint.finding import Finding

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median, quantiles
 
-from dlcheck.diagnosis.attribution import Part, Wait, attribute, by_cause, clocks, total
+from dlcheck.diagnosis.attribution import Wait, attribute, by_cause, clocks, total
 from dlcheck.diagnosis.blocked import Blocked, blocked_on, worker_cores
 from dlcheck.diagnosis.composition import composed
 from dlcheck.diagnosis.handover import Handover, handover, payload
@@ -15,6 +15,7 @@ from dlcheck.diagnosis.loops import length, loop_epochs, loop_span
 from dlcheck.diagnosis.machine import Cores, Usage, cores_during
 from dlcheck.diagnosis.memory import MemoryGrowth, memory_growth, worker_memory
 from dlcheck.diagnosis.prediction import Model, build_model
+from dlcheck.diagnosis.spans import Part
 from dlcheck.diagnosis.timeline import Batch, Cost, Incident, LoaderLife, Timeline
 
 # From this part of the fetch on, what a lock guards is a large part of what workers can do at a time.

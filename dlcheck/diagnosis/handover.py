@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from statistics import median
 from types import MappingProxyType
 
-from dlcheck.diagnosis.attribution import Part, Wait
+from dlcheck.diagnosis.attribution import Wait
 from dlcheck.diagnosis.machine import Cores
+from dlcheck.diagnosis.spans import Part
 from dlcheck.diagnosis.timeline import Batch
 
 # Above this share of the usable cores in use, a thread that wakes up often finds none free.

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dlcheck.diagnosis.attribution import Interval, Wait
+from dlcheck.diagnosis.attribution import Wait
 from dlcheck.diagnosis.loops import merged
+from dlcheck.diagnosis.spans import Interval
 from dlcheck.diagnosis.timeline import Batch, IteratorLife, LoaderLife, Site, StackSample, Timeline
 
 FEWEST_SAMPLES = 12

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from dlcheck.diagnosis.attribution import Interval, Wait, clocks
+from dlcheck.diagnosis.attribution import Wait, clocks
+from dlcheck.diagnosis.spans import Interval
 from dlcheck.diagnosis.timeline import Batch, Cost, Epoch, LoaderLife
 from dlcheck.diagnosis.transport import between, ways
 

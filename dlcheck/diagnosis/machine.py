@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, pstdev
 
-from dlcheck.diagnosis.attribution import Interval
 from dlcheck.diagnosis.by_process import by_process
+from dlcheck.diagnosis.spans import Interval
 from dlcheck.diagnosis.timeline import LoaderLife, MachineSample, ProcessSample, Timeline
 
 

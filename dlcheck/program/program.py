@@ -9,10 +9,11 @@ from typing import Literal
 
 from dlcheck.facts.model import At, Attr, Call, Expr, dotted
 from dlcheck.program import names
+from dlcheck.program.building import find_loaders
 from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.loader_names import may_hold_loader
-from dlcheck.program.loaders import Loader, Workers, find_loaders
+from dlcheck.program.loaders import Loader, Workers
 from dlcheck.program.pairing import workers_over
 from dlcheck.program.paths import Path, PathCall, function_path, item_path, setup_path
 from dlcheck.program.project import Module, Project

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from dlcheck.diagnosis.attribution import CAUSES, Interval, Wait, attribute
+from dlcheck.diagnosis.attribution import CAUSES, Wait, attribute
 from dlcheck.diagnosis.model import LoaderDiagnosis
+from dlcheck.diagnosis.spans import Interval
 from dlcheck.diagnosis.timeline import Batch, LoaderLife
 from dlcheck.diagnosis.turns import Turn, turns
 from dlcheck.report import words

@@ -12,7 +12,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from dlcheck.diagnosis.attribution import Interval, Wait
+from dlcheck.diagnosis.attribution import Wait
+from dlcheck.diagnosis.spans import Interval
 from dlcheck.diagnosis.timeline import Batch
 from dlcheck.diagnosis.turns import Turn
 

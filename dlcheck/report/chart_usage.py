@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from dlcheck.diagnosis.attribution import Interval
+from dlcheck.diagnosis.spans import Interval
 from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, Timeline
 
 _MOST_TICKS = 300
