@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="add each run to this file, a line for each")
     options = parser.parse_args()
     ways = options.ways.split(",")
-    _print_ground()
+    print_ground()
     print("| loading | tool | throughput, with / without | CPU beside | MB/min | bytes/batch |")
     print("| --- | --- | --- | --- | --- | --- |")
     for case in options.case:
@@ -78,7 +78,7 @@ def main() -> None:
                         print(json.dumps({"case": case, "way": way, **asdict(run)}), file=file)
 
 
-def _print_ground() -> None:
+def print_ground() -> None:
     code = "import torch; print(torch.__version__)"
     torch = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False).stdout
     print(f"torch {torch.strip()}, Python {platform.python_version()}, {os.cpu_count()} CPUs", end=", ")
@@ -92,8 +92,8 @@ def measure(case: str, ways: Sequence[str], pairs: int, seconds: float) -> dict[
     found: dict[str, list[Run]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch, "data")
-        _write_data(kind, data)
-        units = _units(float(amount[0].removesuffix("ms"))) if amount else 0
+        write_data(kind, data)
+        units = units_of(float(amount[0].removesuffix("ms"))) if amount else 0
         batches = _batches(kind, workers, units, data, seconds)
         for _ in range(pairs):
             turn = [*ways, "plain"]
@@ -126,7 +126,7 @@ def _run(way: str, loop: list[str]) -> tuple[float, float, int]:
         return result["seconds"], cpu_s, written
 
 
-def _units(milliseconds: float) -> int:
+def units_of(milliseconds: float) -> int:
     """How often the loop of a sample runs, for a batch of 8 to take so long on this machine when it is idle."""
     units, begun = 2_000_000, time.perf_counter()
     total = 0
@@ -144,7 +144,7 @@ def _batches(kind: str, workers: str, units: int, data: Path, seconds: float) ->
     return batches
 
 
-def _write_data(kind: str, folder: Path) -> None:
+def write_data(kind: str, folder: Path) -> None:
     folder.mkdir()
     if kind == "jpeg":
         import numpy as np
