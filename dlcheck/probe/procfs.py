@@ -94,6 +94,20 @@ def _affinity(pid: int) -> str:
     return found.strip().replace(",", "")
 
 
+def may_be_read(pid: int) -> bool:
+    """Whether this process may read the memory of another, as one that takes its stacks must (ptrace(2)).
+
+    Opening it asks for the same right as tracing does, but takes some 4 us.
+    """
+    try:
+        os.close(os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC))
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def read_fields(path: Path) -> dict[str, int]:
     """The numbers of a file of ``name:
 

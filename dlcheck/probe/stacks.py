@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dlcheck.probe.chrometrace import compact, innermost_lines, read_events
 from dlcheck.probe.environment import cpu_quota
-from dlcheck.probe.procfs import idle_s, is_running
+from dlcheck.probe.procfs import idle_s, is_running, may_be_read
 from dlcheck.probe.pyspy import die_with_parent, try_on
 from dlcheck.probe.roster import TrainingProcess
 
@@ -99,6 +99,12 @@ class Stacks:
     def _begin(self, pid: int, trainers: int) -> None:
         count = self._count.get(pid, 0)
         self._count[pid] = count + 1
+        # A window that fails would say the same, seconds later: a short run would have no lines.
+        if not count and self.trouble is None and not may_be_read(pid):
+            self.trouble = try_on(self._executable, pid)
+            if self.trouble is not None:
+                self._failures += 1
+                return
         rate = self._rate.setdefault(pid, max(_RATES[0], _FIRST_RATE / (2 + trainers)))
         seconds, with_idle = _kind(count)
         output = self._directory / f"{'window' if with_idle else 'active'}-{pid}-{count}.raw"

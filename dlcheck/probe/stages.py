@@ -56,7 +56,7 @@ class Stages:
     """Where the batch that is being made stands. ``serial`` is 0 in a worker.
 
     ``outside``: the batch is made by a program's own worker loop, without torch's fetcher; ``sampled``: the worker
-    samples its own stacks.
+    samples its own stacks; ``looked``: when it was last seen whether it should, ns on CLOCK_MONOTONIC.
     """
 
     def __init__(self, serial: int, hands_on: bool) -> None:
@@ -70,6 +70,7 @@ class Stages:
         self.mark = (0, 0)
         self.outside = False
         self.sampled = False
+        self.looked = 0
         self.timer = SampleTimer(serial)
 
     def fetch_begins(self) -> None:

@@ -33,7 +33,7 @@ from dlcheck.probe.recording import (
 )
 from dlcheck.probe.stages import Stages, set_current
 
-_LOOK_EVERY = 32
+_LOOK_EVERY_NS = 500_000_000
 _OWN = "_dlcheck_timed"
 
 
@@ -93,7 +93,7 @@ def _observe(arguments: dict[str, Any], foreign: bool) -> None:
     stages.outside = foreign
     set_current(stages)
     emit(READY, 0, 0, now(), arguments.get("worker_id", UNKNOWN), os.getppid())
-    stages.sampled = fallback.start_if_wanted()
+    stages.looked, stages.sampled = now(), fallback.start_if_wanted()
     if not stages.sampled:
         fallback.allow_tracing()
     _observe_index_queue(arguments["index_queue"], stages)
@@ -125,7 +125,7 @@ def _observe_index_queue(queue: Any, stages: Stages) -> None:
             stages.received = now()
             if stages.outside:
                 stages.fetch_begins()
-            if stages.batches % _LOOK_EVERY == 1 and not stages.sampled:
+            if stages.received - stages.looked >= _LOOK_EVERY_NS and not stages.sampled:
                 _look_again(stages)
         elif type(item).__name__ == "_ResumeIteration":
             emit(RESUME, 0, 0, now())
@@ -136,6 +136,7 @@ def _observe_index_queue(queue: Any, stages: Stages) -> None:
 
 def _look_again(stages: Stages) -> None:
     """The launcher may have found only now that py-spy cannot look at this worker."""
+    stages.looked = stages.received
     try:
         stages.sampled = fallback.start_if_wanted()
     except Exception as error:
