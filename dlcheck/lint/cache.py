@@ -8,6 +8,7 @@ missing, damaged, of another version or not writable is worked out anew, and nob
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import os
 import pickle
@@ -47,12 +48,10 @@ def cache_folder() -> Path:
 def tool_digest() -> str:
     """Stands for this version of the checker, its rules, and the Python that parses."""
     package = Path(__file__).parent.parent
-    rules = (
-        Path(sys.modules["dlcheck.rules"].__file__ or "").parent if "dlcheck.rules" in sys.modules else None
-    )
+    rules = [Path(folder) for folder in importlib.import_module("dlcheck.rules").__path__]
     hasher = hashlib.blake2b(repr(sys.version_info[:3]).encode(), digest_size=16)
     folders = [package / name for name in ("facts", "lint", "program", "config")]
-    for folder in (*folders, rules or package / "rules"):
+    for folder in (*folders, *rules):
         for entry in sorted(os.scandir(folder), key=lambda e: e.name) if folder.is_dir() else ():
             if entry.name.endswith(".py"):
                 stat = entry.stat()

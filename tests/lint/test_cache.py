@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,13 @@ def test_a_file_that_is_still_young_is_not_remembered_by_its_time(project: Path,
     cache = Cache(project, tmp_path / "cache")
     assert cache.summary("train.py", path.stat()) is None
     assert cache.summary("data.py", (project / "data.py").stat()) is not None
+
+
+def test_it_is_the_same_cache_whether_or_not_the_rules_are_imported_yet() -> None:
+    digest = "from dlcheck.lint.cache import tool_digest; print(tool_digest())"
+    codes = [digest, f"import dlcheck.rules; {digest}"]
+    said = {
+        subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout
+        for code in codes
+    }
+    assert len(said) == 1
