@@ -25,7 +25,7 @@ from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.start_method import start_method
-from dlcheck.program.values import Absent, Known, Made
+from dlcheck.program.values import Absent, Known, Made, Ref
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -124,6 +124,9 @@ def changed_between_epochs(program: Program, loader: Loader) -> bool:
     loops = {loop for use in program.uses_of[loader] for loop in program.consumption.epoch_loops(use, loader)}
     if not loops:
         return False
+    classes = {d.what for d in datasets if isinstance(d, Made) and not isinstance(d.what, str)}
+    lineages = (value for cls in classes for value in program.evaluator.lineage(cls))
+    methods = {name for value in lineages if isinstance(value, Ref) for name in value.scope.functions}
     for scope in program.scopes():
         for store in scope.stores:
             if store.block is None or not loops & set(store.block.chain()):
@@ -135,7 +138,9 @@ def changed_between_epochs(program: Program, loader: Loader) -> bool:
                     return True
         for site in scope.calls:
             func = site.call.func
-            if not isinstance(func, Attr) or site.block is None or not loops & set(site.block.chain()):
+            if not isinstance(func, Attr) or func.attr not in methods or site.block is None:
+                continue
+            if not loops & set(site.block.chain()):
                 continue
             for value in program.values(func.base, scope):
                 if isinstance(value, Made) and id(value.call) in calls and not isinstance(value.what, str):

@@ -110,6 +110,8 @@ def _rebound(loop: Loop, name: str) -> bool:
 
 def _handed_to(program: Program, site: CallSite, name: str) -> Iterator[tuple[Scope, str]]:
     """The functions that a call hands the named loader to, with its name there; methods see ``self.loader`` as it is."""
+    if not _may_be_handed(site, name):
+        return
     for value in program.values(site.call.func, site.scope):
         if not isinstance(value, Ref) or value.scope.kind != "function":
             continue
@@ -126,6 +128,16 @@ def _handed_to(program: Program, site: CallSite, name: str) -> Iterator[tuple[Sc
             given = arguments.given(param.name, None if param.kind == "keyword" else position)
             if any(dotted(expr) == name for expr, where in given if where is site.scope):
                 yield function, param.name
+
+
+def _may_be_handed(site: CallSite, name: str) -> bool:
+    """As far as the call itself tells, without following what is called."""
+    func, keywords = site.call.func, site.call.keywords
+    if name.startswith(f"{site.scope.self_name}.") and isinstance(func, Attr):
+        return True
+    return any(key is None for key, _ in keywords) or any(
+        dotted(given) == name for given in (*site.call.args, *(value for _, value in keywords))
+    )
 
 
 def _zipped(program: Program, loader: Loader, loop: Loop) -> Iterator[tuple[Scope, At, str]]:

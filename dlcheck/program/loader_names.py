@@ -28,6 +28,11 @@ def may_hold_loader(expr: Expr) -> bool:
     return False
 
 
+def may_hold_named(key: object, expr: Expr) -> bool:
+    """The same of an entry of a dict, or of keyword arguments: either name may say it."""
+    return not isinstance(key, str) or _names_loader(key) or may_hold_loader(expr)
+
+
 @cache
 def _names_loader(name: str) -> bool:
     """``train_loader``, ``valdl``, ``self.data``, ``test_iter``. The last word says what it is: no ``batch_size``."""

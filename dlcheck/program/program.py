@@ -221,24 +221,18 @@ class Program:
         if id(scope) in seen:
             return False
         seen.add(id(scope))
-        for site in scope.calls:
-            if inner is not None and (site.block is None or inner not in site.block.chain()):
-                continue
-            func = site.call.func
-            if isinstance(func, Attr) and func.attr in ("backward", "manual_backward"):
-                return True
-            if isinstance(func, Attr) and func.attr in ("step", "train_step", "training_step", "zero_grad"):
-                if (
-                    "optim" in dotted(func.base).lower()
-                    or "opt" in dotted(func.base).lower()
-                    or func.attr != "step"
-                ):
-                    return True
-            if depth < 3:
-                for value in self.evaluator.values(func, scope):
-                    if isinstance(value, Ref) and value.scope.kind == "function":
-                        if self._trains(value.scope, None, depth + 1, seen):
-                            return True
+        called = [
+            site.call.func
+            for site in scope.calls
+            if inner is None or (site.block is not None and inner in site.block.chain())
+        ]
+        if any(map(_is_training_step, called)):
+            return True
+        for func in called if depth < 3 else ():
+            for value in self.evaluator.values(func, scope):
+                if isinstance(value, Ref) and value.scope.kind == "function":
+                    if self._trains(value.scope, None, depth + 1, seen):
+                        return True
         return False
 
     def under_no_grad(self, scope: Scope, block: Block | None, inner: Block | None = None) -> bool:
@@ -329,6 +323,15 @@ def _foreign_bases(evaluator: Evaluator, cls: Scope) -> Iterable[str]:
         name = getattr(value, "name", None)
         if isinstance(name, str):
             yield name
+
+
+def _is_training_step(func: Expr) -> bool:
+    """``loss.backward()``, ``optimizer.step()``: by name."""
+    if not isinstance(func, Attr):
+        return False
+    if func.attr == "step":
+        return "opt" in dotted(func.base).lower()
+    return func.attr in ("backward", "manual_backward", "train_step", "training_step", "zero_grad")
 
 
 def _no_grad(expr: Expr) -> bool:

@@ -12,6 +12,7 @@ from dlcheck.facts.model import (
     Call,
     Comp,
     Cond,
+    Const,
     Declare,
     Define,
     DefineClass,
@@ -241,6 +242,11 @@ class _Walk:
 
     def expr(self, node: Expr, block: Block | None) -> None:
         scope = self.scope
+        if isinstance(node, Name):  # these two are most of a program
+            scope.names.append((node, block))
+            return
+        if isinstance(node, Const):
+            return
         match node:
             case Call():
                 scope.calls.append(CallSite(node, scope, block, self.statement))
@@ -248,9 +254,6 @@ class _Walk:
                 scope.attrs.append((node, block))
             case Sub():
                 scope.subs.append((node, block))
-            case Name():
-                scope.names.append((node, block))
-                return
             case Op():
                 scope.ops.append((node, block))
             case Yield():

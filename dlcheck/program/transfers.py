@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Lambda, Name, Seq, Sub, dotted, walk
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Lambda, Name, Seq, Star, Sub, dotted, walk
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.scope import Block, Scope
@@ -88,7 +88,7 @@ def _transfers(
             copied, device, non_blocking, base = moved
             out.append(Transfer(use, scope, site.call, site.block, device, non_blocking, copied, base))
             continue
-        if depth >= 3:
+        if depth >= 3 or not _is_handed(site.call, views):
             continue
         for function in _applied(evaluator, site.call, scope, views):
             if id(function) not in seen:
@@ -109,6 +109,13 @@ def _transfers(
             if given:
                 seen.add(id(target))
                 _transfers(evaluator, use, target, None, (0, 0, 0, 0), given, out, seen, depth + 1)
+
+
+def _is_handed(call: Call, views: set[str]) -> bool:
+    """Whether a call may be handed a batch: what it calls is followed only then."""
+    if any(isinstance(argument, Star) or _is_view(argument, views) for argument in call.args):
+        return True
+    return any(key is None or _is_view(value, views) for key, value in call.keywords)
 
 
 def _applied(evaluator: Evaluator, call: Call, scope: Scope, views: set[str]) -> list[Scope]:

@@ -19,7 +19,7 @@ from dlcheck.facts.model import (
 )
 from dlcheck.program import names
 from dlcheck.program.evaluate import Evaluator
-from dlcheck.program.loader_names import may_hold_loader
+from dlcheck.program.loader_names import may_hold_loader, may_hold_named
 from dlcheck.program.loaders import Loader
 from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.values import External, Group, Made, Method, Table, Value
@@ -55,6 +55,11 @@ _HOLD_ANYTHING = (
     "more_itertools.",
     "fastprogress.",
     "alive_progress.",
+)
+# What torch's modules and optimizers are asked for.
+_PARTS_OF_MODELS = frozenset(
+    "param_groups parameters named_parameters modules named_modules children named_children buffers "
+    "named_buffers state_dict defaults".split()
 )
 # A loader wrapped more often than this is not recognised.
 _DEEPEST_WRAP = 5
@@ -143,7 +148,8 @@ class Consumption:
                     if isinstance(item, (Name, Attr, Call, Sub)):
                         yield from self.evaluator.values(item, scope)
             case Table(entries, _, loose):
-                for entry in (*loose, *(e for group in entries.values() for e in group)):
+                named = (e for key, group in entries.items() for e in group if may_hold_named(key, e.expr))
+                for entry in (*loose, *named):
                     if isinstance(entry.expr, (Name, Attr, Call, Sub)):
                         yield from self.evaluator.values(entry.expr, entry.scope)
             case Method(receiver, attr) if attr not in _NOT_ITS_BATCHES:
@@ -155,7 +161,7 @@ class Consumption:
         """Collect the uses in these scopes."""
         for scope in scopes:
             for loop in scope.loops:
-                if loop.iterable is None:
+                if loop.iterable is None or _goes_over_parts(loop.iterable):
                     continue
                 loaders = self.loaders_in(loop.iterable, scope)
                 if loaders and not self._iterates_container(loop.iterable, scope):
@@ -302,6 +308,18 @@ def lightning_hook(evaluator: Evaluator, scope: Scope) -> str | None:
         if isinstance(value, External) and value.name.split(".")[0] in names.LIGHTNING_PACKAGES:
             return names.LIGHTNING_HOOKS[name]
     return None
+
+
+def _goes_over_parts(expr: Expr) -> bool:
+    """``for name, loader in loaders.items()``, ``for i in range(9)``: whatever this gives, it is no batches."""
+    match expr:
+        case Attr(_, attr, _) | Call(Attr(_, attr, _), _, _, _) if attr in _PARTS_OF_MODELS:
+            return True
+        case Call(Attr(_, attr, _), _, _, _):
+            return attr in ("items", "keys", "values", *_NOT_BATCHES_OF)
+        case Call(Name(name, _), _, _, _):
+            return f"builtins.{name}" in _NOT_BATCHES
+    return False
 
 
 def _drawn_from(call: Call, name: str) -> Expr | None:
