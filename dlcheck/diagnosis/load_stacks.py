@@ -25,6 +25,7 @@ _TICKS_TO_JUDGE = 5
 _LEAST_RATIO = 0.3
 _PROBE = re.compile(r"[/\\]dlcheck[/\\]probe[/\\]")
 _WORKER_LOOP = "_worker_loop"
+_FORK = re.compile(r"[/\\]multiprocessing[/\\]popen_fork\.py$")
 _HOOKS = {"timed_fetch": "fetch", "timed_collate": "collate"}
 _WAITING = frozenset(("wait", "select", "poll", "_poll", "accept", "recv", "_recv", "acquire", "sleep"))
 
@@ -80,11 +81,15 @@ def _damaged(path: Path, error: Exception) -> str:
     return f"{path.name} is damaged ({type(error).__name__}): its stack samples are left out"
 
 
-def user_frames(frames: Iterable[tuple[str, int, str]]) -> tuple[Site, ...]:
-    """A stack, innermost last: of a worker what lies below its loop, without the probe's frames."""
+def user_frames(frames: Iterable[tuple[str, int, str]], forked: bool = False) -> tuple[Site, ...]:
+    """A stack, innermost last: of a worker what lies below its loop, without the probe's frames.
+
+    ``forked``: it was taken in a worker. One that has not come to its loop yet stands on the frames of the process that
+    forked it, which are not what it does.
+    """
     sites: list[Site] = []
     for file, line, function in frames:
-        if function.rpartition(".")[2] == _WORKER_LOOP:
+        if function.rpartition(".")[2] == _WORKER_LOOP or (forked and _FORK.search(file)):
             sites.clear()
         elif not _PROBE.search(file):
             sites.append(Site(file, line, function))
@@ -111,9 +116,10 @@ def _window(path: Path, stages: _Stages, activity: Activity) -> Iterator[StackSa
     table = _read(path)
     frames = [(str(file), int(line), str(function)) for file, line, function in table["frames"]]
     stacks = [user_frames(frames[number] for number in stack) for stack in table["stacks"]]
+    forked = [user_frames((frames[number] for number in stack), True) for stack in table["stacks"]]
     named = [_stage(frames[number] for number in stack) for stack in table["stacks"]]
     for t, pid, _, thread, stack, weight in table["samples"]:
-        sites = stacks[stack]
+        sites = (forked if pid in stages.workers else stacks)[stack]
         if sites:
             idle = activity.idle(sites[-1])
             if idle is None:
@@ -180,7 +186,7 @@ class Activity:
 
 
 class _Stages:
-    """The fetches and collates of each process, to look up which one a moment lies in."""
+    """The fetches and collates of each process, to look up which one a moment lies in; and who the workers are."""
 
     def __init__(self, loaders: tuple[LoaderLife, ...]) -> None:
         spans: dict[int, list[tuple[int, int, bool]]] = {}
@@ -191,6 +197,7 @@ class _Stages:
                     for batch in epoch.batches:
                         pid = iterator.pid if batch.worker is None else pids.get(batch.worker, 0)
                         spans.setdefault(pid, []).extend(_spans(batch))
+        self.workers = {w.pid for life in loaders for iterator in life.iterators for w in iterator.workers}
         self._spans = {pid: sorted(own) for pid, own in spans.items()}
         self._begins = {pid: [begin for begin, _, _ in own] for pid, own in self._spans.items()}
 

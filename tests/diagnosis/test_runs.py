@@ -69,13 +69,16 @@ def run(name: str, folder: Path, source: str | None = None, exit_code: int = 0) 
 )
 def test_the_verdict_and_the_culprit(name: str, tmp_path: Path) -> None:
     expected = pipeline(name)
-    loader = run(name, tmp_path)["loaders"][0]
+    report = run(name, tmp_path)
+    loader = report["loaders"][0]
     assert loader["verdict"] in expected.verdicts, (loader["sentence"], loader["also"], loader["causes"])
     if expected.also and os.getloadavg()[0] < 2 * (os.cpu_count() or 1):
         assert set(expected.also) & set(loader["also"])
     if expected.culprit:
         assert expected.culprit in loader["culprits"][0]["function"]
-    assert not any(set(expected.never) & set(advice["change"]) for advice in loader["advice"])
+    # Against other programs, more workers do get more of the cores.
+    if not any("Other programs used" in note for note in report["notes"]):
+        assert not any(set(expected.never) & set(advice["change"]) for advice in loader["advice"])
     seen = load(tmp_path / "rec").loaders[0].iterators[0]
     if seen.workers:
         # What a worker and its feeder thread say of themselves.

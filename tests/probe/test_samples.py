@@ -43,7 +43,7 @@ def test_stacks_name_the_lines_that_cost(probe: Probe, workers: int) -> None:
     (loader,) = seen.timeline.loaders
     pids = {w.pid for iterator in loader.iterators for w in iterator.workers} or {loader.pid}
     seconds = seconds_by_line(seen, pids)
-    assert seconds[line_of("time.sleep(0.015)")] > seconds[line_of("burn(0.005)")] > 0
+    assert seconds[line_of("time.sleep(0.02)")] > seconds[line_of("burn(0.003)")] > 0
     for sample in seen.timeline.stacks:
         assert not any("/dlcheck/probe/" in site.file for site in sample.frames)
         if sample.pid in pids and workers:
@@ -51,7 +51,7 @@ def test_stacks_name_the_lines_that_cost(probe: Probe, workers: int) -> None:
     assert seen.timeline.overhead["stack_windows"] >= (2 if workers else 1)
     idle: Counter[str] = Counter()
     for sample in seen.timeline.stacks:
-        if sample.pid in pids and sample.frames[-1].line == line_of("time.sleep(0.015)"):
+        if sample.pid in pids and sample.frames[-1].line == line_of("time.sleep(0.02)"):
             idle["waits" if sample.idle else "works"] += 1
         elif sample.pid in pids and sample.frames[-1].function == "burn":
             idle["burn waits" if sample.idle else "burn works"] += 1
@@ -83,7 +83,7 @@ def test_workers_sample_themselves_where_tracing_is_not_allowed(
     timeline = load(result.recording)
     workers = {w.pid for it in timeline.loaders[0].iterators for w in it.workers}
     lines = Counter(sample.frames[-1].line for sample in timeline.stacks if sample.pid in workers)
-    assert lines[line_of("time.sleep(0.015)")] > 0
+    assert lines[line_of("time.sleep(0.02)")] > 0
     assert any("remedy" in note for note in timeline.notes)
 
 

@@ -1,4 +1,4 @@
-"""A loader whose time goes to two known lines: one burns CPU, the other sleeps three times as long."""
+"""A loader whose time goes to two known lines: one burns CPU, the other sleeps some seven times as long."""
 
 import sys
 import time
@@ -17,8 +17,8 @@ class Slow(Dataset):
         return 100
 
     def __getitem__(self, index):
-        time.sleep(0.015)
-        burn(0.005)
+        time.sleep(0.02)
+        burn(0.003)
         if index == 77:
             time.sleep(0.3)
         return index
