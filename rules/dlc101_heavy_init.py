@@ -98,7 +98,7 @@ def _takes_all(index: Expr) -> bool:
 
 
 def _saves(path: Path) -> bool:
-    return any(name in _SAVERS for call in path.calls() for name in call.names)
+    return any(name in _SAVERS for call in path.calls for name in call.names)
 
 
 def _sample_attributes(dataset: Dataset) -> set[str]:

@@ -137,7 +137,7 @@ def _grade(program: Program, scope: Scope, calls: list[CallSite]) -> Confidence 
             inner = getattr(value, "scope", None)
             if isinstance(inner, Scope) and inner.kind == "function" and inner is not scope:
                 path = function_path(program.evaluator, inner, "item")
-                if any(reads_file(n) for call in path.calls() for n in call.names):
+                if any(reads_file(n) for call in path.calls for n in call.names):
                     return "high"
         if last == "next" or any(word in last.lower() for word in _LOADS):
             graded = "medium"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlcheck.cli.check_options import add_settings_options, make_resolver
+from dlcheck.cli.collector import rest_collector
 from dlcheck.config.settings import SEVERITIES
 from dlcheck.errors import UserError
 
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from dlcheck.lint.compare import compare
     from dlcheck.lint.git import find_changes
 
-    gc.disable()
+    rest_collector()
     changes = find_changes(Path.cwd(), arguments.base)
     paths = [Path(text) for text in arguments.paths] or [changes.root]
     comparison = compare(paths, changes, make_resolver(arguments), cached=not arguments.no_cache)

@@ -57,6 +57,7 @@ from dlcheck.program.values import (
 )
 
 if TYPE_CHECKING:
+    from dlcheck.program.paths import Path
     from dlcheck.program.project import Module, Project
 
 _DEEPEST = 40
@@ -79,6 +80,7 @@ class Evaluator:
         self._active: set[tuple[int, int]] = set()
         self._lineage: dict[int, tuple[Value, ...]] = {}
         self._arguments: dict[int, Arguments] = {}
+        self.setup_paths: dict[Scope, Path] = {}  # kept here for ``paths``
         self.callers = Callers(self)
 
     # -- entry ----------------------------------------------------------------------------------------------------

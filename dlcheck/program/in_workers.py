@@ -55,7 +55,7 @@ def worker_calls(program: Program) -> Iterator[tuple[PathCall, WorkerPath]]:
     """Every call that may run in a worker, each once, in order of file and place; without those that ask where they run."""
     found: dict[tuple[str, At], tuple[PathCall, WorkerPath]] = {}
     for way in worker_paths(program):
-        for call in way.path.calls():
+        for call in way.path.calls:
             key = (call.step.scope.module.path, call.site.at)
             known = found.get(key)
             if not asks_for_workers(call.site.block) and (

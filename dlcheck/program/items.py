@@ -230,7 +230,7 @@ def _paths(program: Program) -> Iterator[tuple[Path, Iterable[PathCall]]]:
     given |= {scope: None for scope in program.scopes() if _in_pipeline(scope)}
     for function in given:
         path = program.function_path(function)
-        yield path, path.calls()
+        yield path, path.calls
 
 
 def _in_pipeline(scope: Scope) -> bool:

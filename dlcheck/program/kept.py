@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from weakref import WeakKeyDictionary
 
 from dlcheck.facts.model import At, Attr, Expr, Name
 from dlcheck.program.paths import Path, setup_path
@@ -70,15 +69,11 @@ class Kept:
         return [step for step in self.dataset.item_path.steps if step.scope.owner in family]
 
 
-_KNOWN: WeakKeyDictionary[Dataset, tuple[Kept, ...]] = WeakKeyDictionary()
-
-
 def kept_from_setup(dataset: Dataset) -> tuple[Kept, ...]:
     """What the set-up of a dataset, and of the helpers that its items use, stores on ``self``."""
-    known = _KNOWN.get(dataset)
-    if known is None:
-        known = _KNOWN[dataset] = tuple(_gather(dataset))
-    return known
+    if dataset.kept is None:
+        dataset.kept = tuple(_gather(dataset))
+    return dataset.kept
 
 
 def _gather(dataset: Dataset) -> Iterator[Kept]:

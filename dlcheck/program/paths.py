@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from dlcheck.facts.model import (
     Attr,
@@ -48,17 +49,20 @@ class Path:
     kind: str
     steps: list[Step] = field(default_factory=list)
 
-    def calls(self) -> Iterator[PathCall]:
-        """Every call on the path, in order of the steps and of place."""
-        for step in self.steps:
-            for site in step.scope.calls:
-                yield PathCall(
-                    site,
-                    step,
-                    callee_names(self.evaluator, site.call, site.scope),
-                    step.lazy or is_lazy(site.block, step.scope, site.at),
-                    step.repeats or loop_around(site.block) is not None,
-                )
+    @cached_property
+    def calls(self) -> tuple[PathCall, ...]:
+        """Every call on the path, in order of the steps and of place; asked for when the path is complete."""
+        return tuple(
+            PathCall(
+                site,
+                step,
+                callee_names(self.evaluator, site.call, site.scope),
+                step.lazy or is_lazy(site.block, step.scope, site.at),
+                step.repeats or loop_around(site.block) is not None,
+            )
+            for step in self.steps
+            for site in step.scope.calls
+        )
 
     def varies(self, expr: Expr, step: Step) -> bool:
         """Whether an expression of a step depends on the item."""
@@ -92,12 +96,17 @@ def function_path(evaluator: Evaluator, function: Scope, kind: str) -> Path:
 
 
 def setup_path(evaluator: Evaluator, cls: Scope) -> Path:
-    """The code that runs once when a dataset is made: ``__init__`` and what it calls of its own class and helpers."""
-    path = Path(evaluator, "setup")
-    method = evaluator.method(cls, "__init__")
-    if method is not None:
-        _walk(path, method, cls, set(), lazy=False, repeats=False, depth=0)
-    return path
+    """The code that runs once when a dataset is made: ``__init__`` and what it calls of its own class and helpers.
+
+    Worked out once: datasets share helpers and base classes.
+    """
+    known = evaluator.setup_paths
+    if cls not in known:
+        path = known[cls] = Path(evaluator, "setup")
+        method = evaluator.method(cls, "__init__")
+        if method is not None:
+            _walk(path, method, cls, set(), lazy=False, repeats=False, depth=0)
+    return known[cls]
 
 
 def extend(path: Path, method: Scope, cls: Scope) -> None:

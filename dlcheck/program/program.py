@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dlcheck.facts.model import At, Attr, Call, Expr, dotted
 from dlcheck.program import names
@@ -21,6 +21,9 @@ from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.transfers import Transfer, transfers
 from dlcheck.program.uses import Consumption, Use, lightning_hook
 from dlcheck.program.values import Made, PartialRef, Ref, SelfOf, Values
+
+if TYPE_CHECKING:
+    from dlcheck.program.kept import Kept
 
 Role = Literal["train", "eval", "unknown"]
 
@@ -39,6 +42,7 @@ class Dataset:
     iterable: bool
     evaluator: Evaluator
     loaders: list[Loader] = field(default_factory=list)
+    kept: tuple[Kept, ...] | None = None  # for ``kept_from_setup``
 
     @cached_property
     def item_path(self) -> Path:
@@ -69,10 +73,10 @@ class Dataset:
             out[loader] = workers_over(loader, derived)
         return out
 
-    @cached_property
-    def calls(self) -> list[PathCall]:
+    @property
+    def calls(self) -> tuple[PathCall, ...]:
         """The calls of the item path."""
-        return list(self.item_path.calls())
+        return self.item_path.calls
 
 
 class Program:
