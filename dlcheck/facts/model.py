@@ -339,7 +339,7 @@ class FileFacts:
 
 def parts_of(expr: Expr) -> tuple[Expr, ...]:
     """The direct sub-expressions of an expression, in the order of evaluation. A lambda's body is not among them."""
-    # Asked of every expression of a program, over and over: twice as fast as `match`, the most frequent first.
+    # Asked of every expression of a program, over and over: the most frequent first, and no `match`, which is slower.
     if isinstance(expr, (Name, Const, Lambda)):
         return ()
     if isinstance(expr, Attr):
