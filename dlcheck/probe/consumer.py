@@ -112,8 +112,8 @@ def _asked(iterator: Any, state: IteratorState) -> None:
 
 def _cost_since(state: IteratorState, waited: bool) -> int:
     """The cost of a wait or of a step, since the last call of this: see ``recording.pack_cost``."""
-    clock, every = thread_clock(), time.process_time_ns()
-    own, queued = clock.read()
+    clock = thread_clock()
+    every, (own, queued) = clock.read_process(), clock.read()
     before, state.mark = state.mark, (clock, every, own, queued)
     if clock is not before[0]:
         return 0
