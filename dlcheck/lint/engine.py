@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,7 @@ def _finding(rule: Rule, report: Report, root: Path, read: Callable[[str], bytes
 
 
 def _place(file: str, at: At, source: bytes) -> Place:
-    lines = utf8(source).splitlines()
+    lines = _lines(source)
 
     def column(line: int, offset: int) -> int:
         # The parser counts UTF-8 bytes; people count characters.
@@ -136,3 +137,8 @@ def _place(file: str, at: At, source: bytes) -> Place:
         return offset + 1
 
     return Place(file, at[0], column(at[0], at[1]), at[2], column(at[2], at[3]))
+
+
+@lru_cache(maxsize=16)
+def _lines(source: bytes) -> list[bytes]:
+    return utf8(source).splitlines()

@@ -322,17 +322,15 @@ class Evaluator:
         if cls.kind != "class":
             return (Ref(cls),)  # what a generator function makes
         self._lineage[id(cls)] = (Ref(cls),)
-        out: list[Value] = [Ref(cls)]
+        out: dict[Value, None] = {Ref(cls): None}
         for base in cls.node.bases:
             if isinstance(base, Sub):  # Dataset[T]
                 base = base.base
             for value in self.values(base, cls.parent or cls):
                 if isinstance(value, Ref) and value.scope.kind == "class":
-                    out += [v for v in self.lineage(value.scope) if v not in out]
-                elif isinstance(value, External):
-                    out.append(value)
+                    out.update(dict.fromkeys(self.lineage(value.scope)))
                 else:
-                    out.append(UNKNOWN)
+                    out[value if isinstance(value, External) else UNKNOWN] = None
         self._lineage[id(cls)] = tuple(out)
         return tuple(out)
 

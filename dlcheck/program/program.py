@@ -146,6 +146,10 @@ class Program:
         for loader in self.loaders:
             for cls in loader.dataset_classes:
                 given.setdefault(cls, []).append(loader)
+        derived: dict[Scope, list[Loader]] = {}
+        for cls, theirs in given.items():
+            for base in {v.scope for v in self.evaluator.lineage(cls) if isinstance(v, Ref)} - {cls}:
+                derived.setdefault(base, []).extend(theirs)
         out: list[Dataset] = []
         for scope in self.scopes():
             if scope.kind != "class":
@@ -153,17 +157,16 @@ class Program:
             iterable = self.evaluator.is_a(scope, names.ITERABLE_DATASETS)
             if not iterable and not self.evaluator.is_a(scope, names.DATASETS) and scope not in given:
                 continue
-            loaders = list(given.get(scope, ()))
-            for other, theirs in given.items():
-                if other is not scope and any(
-                    isinstance(v, Ref) and v.scope is scope for v in self.evaluator.lineage(other)
-                ):
-                    loaders += theirs
+            loaders = [*given.get(scope, ()), *derived.get(scope, ())]
             out.append(Dataset(scope, iterable, self.evaluator, loaders))
         return tuple(out)
 
+    @cached_property
+    def _dataset_of(self) -> dict[Scope, Dataset]:
+        return {dataset.cls: dataset for dataset in self.datasets}
+
     def dataset_of(self, cls: Scope) -> Dataset | None:
-        return next((d for d in self.datasets if d.cls is cls), None)
+        return self._dataset_of.get(cls)
 
     def callees(self, site: CallSite) -> tuple[str, ...]:
         """The full names of other packages' callables that a call may reach."""
