@@ -6,7 +6,6 @@ import atexit
 import functools
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from typing import Any
