@@ -22,7 +22,7 @@ def under_main_guard(program: Program, module: Module, at: At) -> Fix | None:
     first = next((n for n, statement in enumerate(body) if statement.at[2:] > at[:2]), len(body))
     above = [n for n, s in enumerate(body) if _defines(s) or (n < first and isinstance(s, Import))]
     start = max(above, default=-1) + 1
-    if first < start or first == len(body) or _is_imported(program, module):
+    if first < start or first == len(body) or program.is_imported(module):
         return None
     needed = _used_in_workers(program, module)
     for name, bindings in module.scope.bindings.items():
@@ -53,23 +53,6 @@ def _sets_start_method(module: Module, before: At) -> bool:
     return any(
         dotted(site.call.func).rpartition(".")[2] == "set_start_method" and site.at < before
         for site in module.scope.calls
-    )
-
-
-def _is_imported(program: Program, module: Module) -> bool:
-    return any(
-        isinstance(binding.node, Import)
-        and module.path
-        in (
-            program.project.target(binding.node, other.path),
-            program.project.submodule(binding.node, other.path),
-        )
-        for other in program.modules
-        if other is not module
-        for scope in other.scope.descend()
-        for bindings in scope.bindings.values()
-        for binding in bindings
-        if binding.kind == "import"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from dlcheck.facts.model import At, Attr, Call, Expr, dotted
+from dlcheck.facts.model import At, Attr, Call, Expr, Import, dotted
 from dlcheck.program import names
 from dlcheck.program.building import find_loaders
 from dlcheck.program.callees import callee_names
@@ -138,6 +138,21 @@ class Program:
     @property
     def modules(self) -> list[Module]:
         return self.project.loaded
+
+    def is_imported(self, module: Module) -> bool:
+        """Whether another file of the project imports the module."""
+        return bool(self._importers.get(module.path, set()) - {module.path})
+
+    @cached_property
+    def _importers(self) -> dict[str, set[str]]:
+        out: dict[str, set[str]] = {}
+        for module in self.modules:
+            for scope in module.scope.descend():
+                for binding in (b for bindings in scope.bindings.values() for b in bindings):
+                    if binding.kind == "import" and isinstance(binding.node, Import):
+                        for find in (self.project.target, self.project.submodule):
+                            out.setdefault(find(binding.node, module.path) or "", set()).add(module.path)
+        return out
 
     @cached_property
     def datasets(self) -> tuple[Dataset, ...]:
