@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from dlcheck.diagnosis.recording import load
 from dlcheck.probe import journal
@@ -19,6 +18,8 @@ from dlcheck.probe.clocks import thread_clock
 from dlcheck.probe.eventfile import EventFile
 from dlcheck.probe.payload import payload_bytes
 from dlcheck.probe.space import write_in_place
+
+torch = pytest.importorskip("torch")
 
 
 class Overriding(torch.Tensor):

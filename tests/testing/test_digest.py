@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-import torch
 
 from dlcheck.testing.digest import digest, samples
+
+torch = pytest.importorskip("torch")
 
 Pair = namedtuple("Pair", "x y")
 
