@@ -3,6 +3,7 @@ trains."""
 
 from __future__ import annotations
 
+import functools
 import heapq
 import threading
 import time
@@ -13,6 +14,7 @@ from dlcheck.probe import journal
 from dlcheck.probe.clocks import elapsed, thread_clock
 from dlcheck.probe.journal import emit, now, trouble
 from dlcheck.probe.neutral import unseen
+from dlcheck.probe.patches import replace
 from dlcheck.probe.payload import payload_bytes
 from dlcheck.probe.recording import (
     COLLATE,
@@ -36,6 +38,8 @@ _JUDGE_AGAIN_BATCHES = 64
 _SLOWEST_KEPT = 16
 _SIZED_FIRST = 4
 _SIZED_EVERY = 16
+
+_OWN = "_dlcheck"
 
 _making = threading.local()
 
@@ -250,11 +254,41 @@ def timed_create_fetcher(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _instrument(fetcher: Any, stages: Stages) -> None:
+    # Its class is wrapped, and not its method: a fetcher that refers to itself would live, and with it the files and
+    # generators that its dataset holds, until garbage is collected.
     stages.outside = False
-    fetch, collate = fetcher.fetch, fetcher.collate_fn
-    auto_collation = bool(fetcher.auto_collation)
-    switch = _sample_switch(fetcher, stages.timer)
+    fetcher.collate_fn = _timed_collate(fetcher.collate_fn, stages, bool(fetcher.auto_collation))
+    vars(fetcher)[_OWN] = _Timing(stages, *_sample_source(fetcher, stages.timer))
+    cls = type(fetcher)
+    if not hasattr(cls.fetch, _OWN):
+        replace(cls, "fetch", _timed_fetch(cls.fetch))
 
+
+class _Timing:
+    """What the hooks keep on a fetcher: its stages, and the attribute that single samples come from, plain and timed."""
+
+    __slots__ = ("fetching", "name", "plain", "stages", "timed")
+
+    def __init__(self, stages: Stages, name: str, plain: Any, timed: Any) -> None:
+        self.stages, self.name, self.plain, self.timed = stages, name, plain, timed
+        self.fetching = False
+
+    def begin(self, fetcher: Any) -> None:
+        self.fetching = True
+        timer = self.stages.timer
+        timer.idx = self.stages.idx
+        wanted = timer.wanted()
+        if self.timed is not None:
+            # Someone else may have put an object of their own there: torchdata does when it restores a state.
+            present = getattr(fetcher, self.name)
+            if present is self.plain or present is self.timed:
+                setattr(fetcher, self.name, self.timed if wanted else self.plain)
+        self.stages.fetch_begins()
+
+
+def _timed_collate(
+    collate: Callable[[Any], Any], stages: Stages, auto_collation: bool
+) -> Callable[[Any], Any]:
     @unseen
     def timed_collate(data: Any) -> Any:
         try:
@@ -268,16 +302,22 @@ def _instrument(fetcher: Any, stages: Stages) -> None:
             trouble("collate", error)
         return batch
 
-    @unseen
-    def timed_fetch(index: Any) -> Any:
+    return timed_collate
+
+
+def _timed_fetch(original: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    @functools.wraps(original)
+    def fetch(self: Any, possibly_batched_index: Any) -> Any:
+        index, timing = possibly_batched_index, vars(self).get(_OWN)
+        if timing is None or timing.fetching:
+            return original(self, index)
+        stages = timing.stages
         try:
-            stages.timer.idx = stages.idx
-            switch(stages.timer.wanted())
-            stages.fetch_begins()
+            timing.begin(self)
         except Exception as error:
             trouble("fetch", error)
         try:
-            batch = fetch(index)
+            batch = original(self, index)
         except StopIteration:
             raise
         except Exception as error:
@@ -286,48 +326,34 @@ def _instrument(fetcher: Any, stages: Stages) -> None:
             except Exception as own:
                 trouble("fetch", own)
             raise
+        finally:
+            timing.fetching = False
         try:
-            if not auto_collation and isinstance(index, (list, tuple)):
+            if not self.auto_collation and isinstance(index, (list, tuple)):
                 stages.samples = len(index)
             stages.fetch_ends()
         except Exception as error:
             trouble("fetch", error)
         return batch
 
-    fetcher.fetch = timed_fetch
-    fetcher.collate_fn = timed_collate
+    setattr(fetch, _OWN, True)
+    return unseen(fetch)
 
 
-def _sample_switch(fetcher: Any, timer: SampleTimer) -> Callable[[bool], None]:
-    """A function that turns the timing of single samples in ``fetcher`` on and off."""
+def _sample_source(fetcher: Any, timer: SampleTimer) -> tuple[str, Any, Any]:
+    """The attribute of ``fetcher`` that single samples come from, what it holds, and the same with times (None: not timed)."""
     if not type(fetcher).__module__.startswith(("torch.", "torchdata.")) or not fetcher.auto_collation:
-        return _no_switch
+        return "", None, None
     dataset = fetcher.dataset
     iterator = getattr(fetcher, "dataset_iter", None)
     if iterator is not None:
         # A stateful iterator is asked for its state, and compared with its dataset, by torchdata.
         if iterator is dataset or hasattr(iterator, "state_dict"):
-            return _no_switch
-        return _attribute_switch(fetcher, "dataset_iter", TimedIterator(iterator, timer))
+            return "", None, None
+        return "dataset_iter", iterator, TimedIterator(iterator, timer)
     if getattr(dataset, "__getitems__", None):
-        return _no_switch
-    return _attribute_switch(fetcher, "dataset", TimedDataset(dataset, timer))
-
-
-def _attribute_switch(owner: Any, name: str, timed: Any) -> Callable[[bool], None]:
-    plain = getattr(owner, name)
-
-    def switch(on: bool) -> None:
-        # Someone else may have put an object of their own there: torchdata does when it restores a state.
-        present = getattr(owner, name)
-        if present is plain or present is timed:
-            setattr(owner, name, timed if on else plain)
-
-    return switch
-
-
-def _no_switch(on: bool) -> None:
-    pass
+        return "", None, None
+    return "dataset", dataset, TimedDataset(dataset, timer)
 
 
 def _stack(error: BaseException) -> list[tuple[str, int, str]]:

@@ -128,3 +128,51 @@ print([len(batch) for batch in DataLoader(dataset, batch_size=32, num_workers=2)
     )
     seen = probe(str(script))
     assert (seen.stdout, seen.stderr, seen.exit_code) == ("1\n[1, 1]\n", "", 0)
+
+
+LIVES = """
+import sys
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        try:
+            yield from range(20)
+        finally:
+            print("stream closed", flush=True)
+
+class Items(Dataset):
+    def __len__(self):
+        return 20
+
+    def __getitem__(self, index):
+        return index
+
+    def __del__(self):
+        print("items gone", flush=True)
+
+def epoch(dataset, most, **options):
+    for step, batch in enumerate(DataLoader(dataset, 2, **options), 1):
+        if step == most:
+            break
+
+workers = int(sys.argv[1])
+for most in (3, 100):
+    epoch(Stream(), most, num_workers=workers)
+    print("after the stream", flush=True)
+    epoch(Items(), most, num_workers=workers)
+    print("after the items", flush=True)
+    kept = DataLoader(Stream(), 2, num_workers=workers, persistent_workers=workers > 0)
+    for _ in range(2):
+        print(len(list(kept)), flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_loader_held_is_released_when_it_would_be(probe: Probe, tmp_path: Path, workers: int) -> None:
+    script = tmp_path / "lives.py"
+    script.write_text(LIVES)
+    seen, without = probe(str(script), str(workers)), plain(str(script), str(workers))
+    assert (seen.stdout, seen.exit_code) == (without.stdout, 0)
+    assert "stream closed" in seen.stdout and seen.timeline.loaders
