@@ -21,7 +21,7 @@ from dlcheck.probe.eventfile import EventFile
 MS = 1_000_000
 _BEGUN_WALL_S = 1_700_000_000.0
 _SITE = ["/job/train.py", 40, "main"]
-_DATASET_AT = ["/job/data.py", 12, "Images"]
+_DATASET_AT, _ITEMS_AT = ["/job/data.py", 12, "Images"], ["/job/data.py", 20, "Images.__getitem__"]
 _FRAMES = [
     ["/job/train.py", 44, "main"],
     ["/usr/lib/python3/site-packages/torch/utils/data/_utils/worker.py", 349, "_worker_loop"],
@@ -157,7 +157,7 @@ def _loader_line(job: Job, begun: int) -> dict[str, Any]:
         "length": job.steps,
     }
     line = {"kind": "loader", "t": begun, "number": 1, "site": _SITE, "via": [], "dataset": "data.Images"}
-    return line | {"dataset_at": _DATASET_AT, "settings": settings}
+    return line | {"dataset_at": _DATASET_AT, "items_at": _ITEMS_AT, "settings": settings}
 
 
 def _run(ranks: Sequence[_Rank], job: Job) -> int:

@@ -173,7 +173,8 @@ def _show_files(paths: list[Path], resolver: Resolver) -> int:
 
 def _write_baseline(check: Callable[[Overlay], CheckResult], file: str, settings: Settings) -> int:
     from dlcheck.lint.baseline import write_baseline
-    from dlcheck.report.check_parts import plural, shown_path
+    from dlcheck.report.check_parts import shown_path
+    from dlcheck.report.words import plural
 
     path = Path(file).absolute() if file else settings.baseline
     if path is None:
@@ -189,7 +190,7 @@ def _write_baseline(check: Callable[[Overlay], CheckResult], file: str, settings
 def _add_ignores(check: Callable[[Overlay], CheckResult], reason: str) -> int:
     from dlcheck.lint.add_ignores import add_ignores
     from dlcheck.lint.fixing import write_changes
-    from dlcheck.report.check_parts import plural
+    from dlcheck.report.words import plural
 
     result = check({})
     changes, count = add_ignores(result, reason)
@@ -212,7 +213,7 @@ def _show_diff(fixed: Fixed) -> int:
 
 def _write(fixed: Fixed, quiet: bool) -> CheckResult:
     from dlcheck.lint.fixing import write_changes
-    from dlcheck.report.check_parts import plural
+    from dlcheck.report.words import plural
 
     for problem in [*fixed.problems, *write_changes(fixed.changes)]:
         print(f"dlcheck: {problem}", file=sys.stderr)

@@ -55,7 +55,7 @@ def _own_paths() -> tuple[Path, ...]:
 
 def _test() -> int:
     from dlcheck.lint.examples import failures
-    from dlcheck.report.check_parts import plural
+    from dlcheck.report.words import plural
 
     rules = rules_of_project()
     if not rules:

@@ -219,12 +219,10 @@ def innermost(frames: tuple[Site, ...], project: Project) -> tuple[Site | None, 
 
 
 def _entry_point(stage: str, loader: LoaderLife) -> list[HotLine]:
-    at = loader.dataset_at
+    at = loader.items_at
     if stage != "fetch" or at is None or not any(e.batches for i in loader.iterators for e in i.epochs):
         return []
-    method = "__iter__" if loader.settings.get("iterable") else "__getitem__"
-    site = Site(at.file, at.line, f"{at.function}.{method}" if at.function else method)
-    return [HotLine(site, stage, 1.0, 0, "", False)]
+    return [HotLine(at, stage, 1.0, 0, "", False)]
 
 
 def _inside(spans: Sequence[Interval], t: int) -> bool:

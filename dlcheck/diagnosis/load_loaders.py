@@ -150,6 +150,7 @@ def _loader(
         created_at=_site(line.get("site")) or Site("", 0),
         dataset=str(line.get("dataset") or ""),
         dataset_at=_site(line.get("dataset_at")),
+        items_at=_site(line.get("items_at")),
         settings=settings,
         iterators=iterators,
         samples=sample_times(sources),

@@ -61,6 +61,7 @@ LINES: dict[str, dict[str, Any]] = {
         "via": [SITE],
         "dataset": str,
         "dataset_at": SITE,
+        "items_at": SITE,
         "settings": {
             "num_workers": Number(0, 1024),
             "prefetch_factor": Number(0, 1024),

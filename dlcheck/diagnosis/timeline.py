@@ -219,6 +219,7 @@ class LoaderLife:
     pinning (in effect), start_method, drop_last, timeout, sampler, batch_sampler, collate_fn, worker_init_fn,
     iterable, length (batches) and dataset_length where they are known. ``made``: how many objects it was: one line
     that makes a loader for every epoch makes one loader. ``helpers``: what computes for its workers beside them.
+    ``dataset_at``, ``items_at``: the class of its dataset, and the method of that which makes items.
     """
 
     key: str
@@ -232,6 +233,7 @@ class LoaderLife:
     samples: SampleTimes | None = None
     made: int = 1
     helpers: Helpers | None = None
+    items_at: Site | None = None
 
 
 @dataclass(frozen=True, slots=True)

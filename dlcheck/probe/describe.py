@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 import re
@@ -106,14 +107,15 @@ def settle(loader: Any, iterator: Any) -> None:
     if known is None or known.described_by == os.getpid():
         return
     known.described_by = os.getpid()
-    name, at = _dataset(loader.dataset)
+    name, innermost = _dataset(loader.dataset)
     journal.say(
         "loader",
         number=known.number,
         site=known.site,
         via=known.via,
         dataset=name,
-        dataset_at=at,
+        dataset_at=_class_line(innermost),
+        items_at=_items_line(innermost),
         settings=_settings(loader, iterator),
     )
 
@@ -199,8 +201,8 @@ def _lengths(own: dict[str, Any]) -> tuple[int | None, int | None]:
         return None, None
 
 
-def _dataset(dataset: Any) -> tuple[str, tuple[str, int, str] | None]:
-    """The name of a dataset's class, wrappers of torch included, and the line of the innermost class."""
+def _dataset(dataset: Any) -> tuple[str, type]:
+    """The name of a dataset's class, wrappers of torch included, and the innermost class."""
     names = [_class_name(type(dataset))]
     while type(dataset).__module__.startswith("torch.utils.data."):
         inner = vars(dataset).get("dataset")
@@ -211,10 +213,21 @@ def _dataset(dataset: Any) -> tuple[str, tuple[str, int, str] | None]:
             break
         dataset = inner
         names.append(_class_name(type(dataset)))
-    return "[".join(names) + "]" * (len(names) - 1), _class_line(type(dataset))
+    return "[".join(names) + "]" * (len(names) - 1), type(dataset)
 
 
-def _class_line(cls: type) -> tuple[str, int, str] | None:
+def _items_line(cls: type) -> _Site | None:
+    """The line of the method that makes the items, where it is Python."""
+    bases = [base for base in cls.__mro__ if not base.__module__.startswith("torch.utils.data.")]
+    for name in ("__getitems__", "__getitem__", "__iter__"):
+        method = next((vars(base)[name] for base in bases if name in vars(base)), None)
+        code = getattr(inspect.unwrap(method), "__code__", None) if callable(method) else None
+        if code is not None:
+            return code.co_filename, code.co_firstlineno, f"{cls.__qualname__}.{name}"
+    return None
+
+
+def _class_line(cls: type) -> _Site | None:
     module = sys.modules.get(cls.__module__)
     file = getattr(module, "__file__", None)
     if not file or not file.endswith(".py"):

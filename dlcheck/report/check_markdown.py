@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dlcheck.lint.api import CheckResult
 from dlcheck.lint.compare import worst_first
-from dlcheck.report.check_parts import error_spot, plural
+from dlcheck.report.check_parts import error_spot
 from dlcheck.report.markdown import NO_RECORDING, code, entry, folded, title
+from dlcheck.report.words import plural
 
 _MOST_OPEN = 3
 _MOST_FOLDED = 50

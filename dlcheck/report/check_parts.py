@@ -14,6 +14,7 @@ from dlcheck.lint.api import CheckResult, FileError
 from dlcheck.lint.finding import Finding, Place
 from dlcheck.lint.lines import line_text
 from dlcheck.lint.sources import is_notebook
+from dlcheck.report.words import plural
 
 if TYPE_CHECKING:
     from dlcheck.facts.notebook import CellMap
@@ -84,11 +85,6 @@ def fingerprints(findings: Iterable[Finding], sources: Mapping[str, bytes]) -> l
         seen[digest] += 1
         out.append(f"{digest}:{seen[digest]}")
     return out
-
-
-def plural(count: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def summary(result: CheckResult) -> str:

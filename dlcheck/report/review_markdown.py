@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dlcheck.lint.compare import Comparison, worst_first
 from dlcheck.lint.finding import Finding
-from dlcheck.report.check_parts import plural
 from dlcheck.report.markdown import NO_RECORDING, Cost, Costs, entry, folded, title
+from dlcheck.report.words import plural
 
 _MOST_OPEN = 3
 # GitHub takes 65 536 characters in a comment.

@@ -56,7 +56,9 @@ def sources_of(host: Host) -> set[Path]:
     named = {script} | files_of(host.path)
     for log in host.logs:
         for line in log.said("loader"):
-            named |= {str(at[0]) for at in (line.get("site"), line.get("dataset_at")) if at}
+            named |= {
+                str(at[0]) for at in (line.get("site"), line.get("dataset_at"), line.get("items_at")) if at
+            }
     files = {Path(project.absolute(file)) for file in named if file and project.owns(file)}
     files = {file for file in files if file.is_file()}
     if script and project.owns(script):

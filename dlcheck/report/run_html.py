@@ -27,6 +27,7 @@ from dlcheck.diagnosis.units import amount, duration, share
 from dlcheck.report.chart_data import chart_data
 from dlcheck.report.excerpts import Excerpt
 from dlcheck.report.model import Report
+from dlcheck.report.words import plural
 
 MOST_BYTES = 1_500_000
 
@@ -138,7 +139,7 @@ def _headline(loader: LoaderDiagnosis) -> list[str]:
     facts = [loader.dataset or "dataset not known"]
     facts += [f"{settings['num_workers']} workers"] if settings.get("num_workers") is not None else []
     facts += [f"batch size {settings['batch_size']}"] if settings.get("batch_size") is not None else []
-    facts += [f"{loader.batches} batches in {loader.epochs} epochs"]
+    facts += [f"{loader.batches} batches in {plural(loader.epochs, 'epoch')}"]
     facts += [f"{loader.batches / loader.wall_s:.3g} batches per second"] if loader.wall_s else []
     facts += [f"rank {loader.rank}"] if loader.rank is not None else []
     return facts + ([f"on {loader.node}"] if loader.node else [])

@@ -20,7 +20,7 @@ from dlcheck.diagnosis.ranks import RankLateness
 from dlcheck.diagnosis.units import amount, duration, share
 from dlcheck.report.model import Report
 from dlcheck.report.plain import write_plain
-from dlcheck.report.words import LABELS
+from dlcheck.report.words import LABELS, plural
 
 _BAR = 60
 _PLAIN_WIDTH = 110
@@ -157,7 +157,7 @@ def _headline(report: Report, loader: LoaderDiagnosis) -> Text:
     facts = [loader.dataset.rpartition(".")[2] or "dataset not known"]
     facts.append("" if workers is None else f"{workers or 'no'} worker{'' if workers == 1 else 's'}")
     facts.append(f"batch size {settings['batch_size']}" if settings.get("batch_size") is not None else "")
-    counted = f"{loader.batches} batches in {loader.epochs} epoch{'' if loader.epochs == 1 else 's'}"
+    counted = f"{loader.batches} batches in {plural(loader.epochs, 'epoch')}"
     facts.append(counted if loader.phases_s else "")
     facts.append(f"made {loader.made} times" if loader.made > 1 else "")
     rank = f"rank {loader.rank}" if loader.rank is not None else ""

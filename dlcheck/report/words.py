@@ -42,3 +42,8 @@ LABELS = {
     "other": "other",
 }
 """Parts of a loop's time, as short labels: its steps, and its waits by cause."""
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{count} {noun}{'s' * (count != 1)}"

@@ -112,6 +112,7 @@ def loader(iterators: Sequence[IteratorLife], **settings: Any) -> LoaderLife:
         Site("/project/data.py", 5, "Data"),
         known | settings,
         tuple(iterators),
+        items_at=Site("/project/data.py", 9, "Data.__getitem__"),
     )
 
 

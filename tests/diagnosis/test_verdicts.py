@@ -276,5 +276,5 @@ def test_no_single_line_leads_to_too_few_workers() -> None:
 
 def test_without_samples_the_dataset_is_named() -> None:
     found = diagnosis(one_loader(steady(100, 50, 10)))
-    assert found.culprits[0].site == Site("/project/data.py", 5, "Data.__getitem__")
+    assert found.culprits[0].site == Site("/project/data.py", 9, "Data.__getitem__")
     assert found.culprits[0].samples == 0

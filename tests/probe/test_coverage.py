@@ -146,6 +146,8 @@ def test_description_of_a_loader(seen: Outcome) -> None:
     assert loader.dataset == "Squares"
     assert loader.dataset_at is not None
     assert lines[loader.dataset_at.line - 1].startswith("class Squares")
+    assert loader.items_at is not None and loader.items_at.function == "Squares.__getitem__"
+    assert lines[loader.items_at.line - 1].strip().startswith("def __getitem__")
     wanted = {
         "num_workers": 2,
         "batch_size": 4,
