@@ -51,6 +51,7 @@ FOURS = "[[0, 1, 2, 3], [4, 5, 6, 7]]"
 TWOS = "[[0, 1], [2, 3], [4, 5], [6, 7]]"
 
 
+@pytest.mark.slow
 def test_every_loader_is_changed_and_only_what_was_asked(tmp_path: Path) -> None:
     lines, report = run(tmp_path, "--set", "num_workers=3,prefetch_factor=5")
     assert lines == [
@@ -66,12 +67,14 @@ def test_every_loader_is_changed_and_only_what_was_asked(tmp_path: Path) -> None
     assert [loader["settings"]["num_workers"] for loader in report["loaders"]] == [3, 3, 3, 3]
 
 
+@pytest.mark.slow
 def test_one_loader_is_changed_by_its_line_or_by_the_line_that_asks_for_it(tmp_path: Path) -> None:
     lines, _ = run(tmp_path, "--set", "num_workers=0", "--loader", "train.py:16")
     assert [line.split()[0] for line in lines[:4]] == ["1", "0", "0", "1"]
     assert lines[1] == f"0 None False {FOURS}"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_changed_is_left_and_said(tmp_path: Path) -> None:
     lines, report = run(tmp_path, "--set", "batch_size=8", "--set", "persistent_workers=True")
     assert lines[2] == f"0 None False {FOURS}"
@@ -81,6 +84,7 @@ def test_what_cannot_be_changed_is_left_and_said(tmp_path: Path) -> None:
     assert "persistent_workers was left as it is at train.py:17: there are no workers" in notes
 
 
+@pytest.mark.slow
 def test_a_place_where_no_loader_is_made_is_said(tmp_path: Path) -> None:
     lines, report = run(tmp_path, "--set", "num_workers=5", "--loader", "other.py:16")
     assert [line.split()[0] for line in lines[:4]] == ["1", "2", "0", "1"]

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 PROGRAM = """\
 import time, sys
 import torch
@@ -43,6 +45,7 @@ def dlcheck(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
 
 
+@pytest.mark.slow
 def test_the_loop_gets_as_many_batches_and_they_cost_nothing(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(PROGRAM, encoding="utf-8")
     done = dlcheck(tmp_path, "run", "--replay", "--no-stacks", "--output", "rec", "train.py")
@@ -62,6 +65,7 @@ def test_the_loop_gets_as_many_batches_and_they_cost_nothing(tmp_path: Path) -> 
         assert loader["ceiling_measured"]["value"] > 2 and loader["ceiling_predicted"] > 2
 
 
+@pytest.mark.slow
 def test_no_verdict_comes_of_it(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(PROGRAM.replace("range(3)", "range(1)"), encoding="utf-8")
     words = (

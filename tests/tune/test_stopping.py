@@ -82,6 +82,7 @@ def stopped(
     return result.exit_code, (folder / "log").read_text(encoding="utf-8"), folder / "rec"
 
 
+@pytest.mark.slow
 def test_after_so_many_batches_of_one_loader(tmp_path: Path) -> None:
     line = (
         PROGRAM.splitlines().index("    loader = DataLoader(list(range(40)), batch_size=4, num_workers=2)")
@@ -95,16 +96,19 @@ def test_after_so_many_batches_of_one_loader(tmp_path: Path) -> None:
     assert manifest["stop"]["batches"] == 25 and manifest["replay"] is None
 
 
+@pytest.mark.slow
 def test_after_so_many_seconds(tmp_path: Path) -> None:
     code, output, _ = stopped(tmp_path, {"seconds": 0.5})
     assert code == 0 and output.splitlines()[-1] == "atexit" and "Traceback" not in output
 
 
+@pytest.mark.slow
 def test_a_loop_in_a_thread_ends_the_program_too(tmp_path: Path) -> None:
     code, output, _ = stopped(tmp_path, {"batches": 25}, "thread")
     assert "finally 21" in output and "KeyboardInterrupt" in output and code != 0
 
 
+@pytest.mark.slow
 def test_ranks_stop_at_the_same_batch(tmp_path: Path) -> None:
     code, output, recording = stopped(tmp_path, {"seconds": 0.5}, program=RANKS)
     where = (recording / STOPPED).read_text(encoding="ascii")
