@@ -241,23 +241,26 @@ class Consumption:
         return frozenset(around) - self._building_loops(loader.scope, loader.site.block, sure, 0, set())
 
     def _starts(self, use: Use) -> list[tuple[Scope, Block | None]]:
-        """Where a pass over the loader begins: at the loop itself, but for ``next(it)`` where ``it = iter(loader)`` stands."""
+        """Where a pass over the loader begins: at the loop itself, but for ``next(it)`` where ``it = iter(loader)`` stands,
+        or where a generator or a prefetcher of the project is made. What these begin inside is a use of its own.
+        """
         if use.kind != "next" or use.source is None:
             return [(use.scope, use.block)]
         begun: list[tuple[Scope, Block | None]] = []
         for value in self.evaluator.values(use.source, use.scope):
-            if isinstance(value, Made) and value.what == "builtins.iter":
-                begun += [(value.scope, s.block) for s in value.scope.calls if s.call is value.call]
+            if isinstance(value, Made) and id(value.call) not in self._by_call:
+                if value.what == "builtins.iter" or isinstance(value.what, Scope):
+                    begun += [(value.scope, s.block) for s in value.scope.calls if s.call is value.call]
         return begun or [(use.scope, use.block)]
 
     def _building_loops(
-        self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[int]
+        self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[tuple[int, int]]
     ) -> set[Block]:
         """The loops that run a place in every turn; with ``conditional``, also those that may."""
         out: set[Block] = set()
-        if id(scope) in seen or depth > 8:
+        if (id(scope), id(block)) in seen or depth > 8:
             return out
-        seen.add(id(scope))
+        seen.add((id(scope), id(block)))
         for around in block.chain() if block is not None else ():
             if around.kind in ("if", "else", "except") and not conditional:
                 return out
@@ -269,14 +272,14 @@ class Consumption:
         return out
 
     def _loops_for(
-        self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[int]
+        self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[tuple[int, int]]
     ) -> set[Block]:
         """The loops that run a place again and again, those of the callers included; where some callers hand over the
         loader, the others are not followed."""
         out: set[Block] = set()
-        if id(scope) in seen or depth > 8:
+        if (id(scope), id(block)) in seen or depth > 8:
             return out
-        seen.add(id(scope))
+        seen.add((id(scope), id(block)))
         if block is not None:
             out |= {b for b in block.chain() if b.kind in ("for", "while")}
         if scope.kind not in ("function", "lambda"):
