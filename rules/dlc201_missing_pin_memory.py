@@ -76,6 +76,23 @@ RULE = Rule(
     causes=("transfer", "pin-memory"),
     found=(
         """
+        # file: library/scans.py
+        from torch.utils.data import DataLoader
+
+        def loader_of(scans):
+            return DataLoader(scans, batch_size=4, num_workers=4)  # <- DLC201
+        # file: tools/train.py
+        import os
+        import sys
+
+        sys.path.append(os.path.join(os.path.dirname(__file__), "..", "library"))
+        import scans
+
+        def main(dataset, model):
+            for batch in scans.loader_of(dataset):
+                model(batch.cuda()).backward()
+        """,
+        """
         from transformers import Trainer, TrainingArguments
 
         def main(model, train_set):
