@@ -9,7 +9,8 @@ and `non_blocking`.
 the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
-before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Data in
+before the transfer (`x.float().cuda()`: the copy is not pinned); batches that hold objects with no `pin_memory` method, which
+are not pinned; `pin_memory` that comes from a configuration. Data in
 memory with no workers, also by default, is reported with low confidence: the gain is small.
 
 **Versions:** all of torch 2.x.
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.batches import holds_objects
 from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
@@ -34,7 +36,7 @@ def check(program: Program) -> Iterator[Report]:
         ]
         direct = [t for t in transfers if not t.copied]
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
-        if where is None or (transfers and not direct):
+        if where is None or (transfers and not direct) or holds_objects(program, loader):
             continue
         sure = (loader.may_have_workers and not loader.none_unless_asked_for) or (
             program.reads_files(loader) is not None and not program.in_memory(loader)
@@ -150,6 +152,30 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        class Padded:
+            def __init__(self, values, lengths):
+                self.values, self.lengths = values, lengths
+            def to(self, device):
+                return Padded(self.values.to(device), self.lengths.to(device))
+
+        def pad(sounds):
+            longest = max(len(sound) for sound in sounds)
+            return Padded(torch.zeros(len(sounds), longest), torch.zeros(len(sounds)))
+
+        def collate(items):
+            batch = list(zip(*items))
+            batch[0] = pad(batch[0])
+            return tuple(batch)
+
+        def train(dataset, model):
+            loader = DataLoader(dataset, batch_size=64, num_workers=4, collate_fn=collate)
+            for sounds, labels in loader:
+                model(sounds.to("cuda"), labels.to("cuda")).backward()
+        """,
         """
         from torch.utils.data import DataLoader
 

@@ -17,16 +17,16 @@ error). **Versions:** torch 1.7 and later.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Const, Expr, Name, Sub, dotted
+from dlcheck.facts.model import Const, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.between_epochs import changed_between_epochs
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.samplers import is_endless
-from dlcheck.program.scope import Scope
 from dlcheck.program.start_method import start_method
-from dlcheck.program.values import Absent, Known, Made, Ref
+from dlcheck.program.values import Absent, Known
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -96,54 +96,6 @@ def _inside_training_loop(program: Program, loader: Loader) -> bool:
         for use in program.uses_of[loader]
         if use.kind == "for"
     )
-
-
-def changed_between_epochs(program: Program, loader: Loader) -> bool:
-    """The main process changes the dataset between epochs: new workers are how the change reaches them."""
-    datasets = set(loader.datasets)
-    calls = {id(d.call) for d in datasets if isinstance(d, Made)}
-    loops = {loop for use in program.uses_of[loader] for loop in program.consumption.epoch_loops(use, loader)}
-    if not loops:
-        return False
-    classes = {d.what for d in datasets if isinstance(d, Made) and not isinstance(d.what, str)}
-    lineages = (value for cls in classes for value in program.evaluator.lineage(cls))
-    methods = {name for value in lineages if isinstance(value, Ref) for name in value.scope.functions}
-    for scope in program.scopes():
-        for store in scope.stores:
-            if store.block is None or not loops & set(store.block.chain()):
-                continue
-            if isinstance(store.base, (Name, Attr)) and store.attr is not None:
-                if any(
-                    isinstance(v, Made) and id(v.call) in calls for v in program.values(store.base, scope)
-                ):
-                    return True
-        for site in scope.calls:
-            func = site.call.func
-            if not isinstance(func, Attr) or func.attr not in methods or site.block is None:
-                continue
-            if not loops & set(site.block.chain()):
-                continue
-            for value in program.values(func.base, scope):
-                if isinstance(value, Made) and id(value.call) in calls and not isinstance(value.what, str):
-                    method = program.evaluator.method(value.what, func.attr)
-                    if (
-                        method is not None
-                        and _changes_self(method)
-                        and func.attr not in ("__getitem__", "__len__")
-                    ):
-                        return True
-    return False
-
-
-def _changes_self(method: Scope) -> bool:
-    return any(_root(store.base) == method.self_name for store in method.stores)
-
-
-def _root(expr: Expr) -> str:
-    """``self`` of ``self.items[0][1]``."""
-    while isinstance(expr, (Attr, Sub)):
-        expr = expr.base
-    return expr.id if isinstance(expr, Name) else ""
 
 
 RULE = Rule(
@@ -282,6 +234,35 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        # file: sets.py
+        from torch.utils.data import Dataset
+
+        SETS = {}
+
+        class Clips(Dataset):
+            epoch = 0
+            def start_epoch(self, epoch):
+                self.epoch = epoch
+            def __getitem__(self, i):
+                return i + self.epoch
+
+        SETS["clips"] = Clips
+        # file: train.py
+        from torch.utils.data import DataLoader
+        from sets import SETS
+
+        def loader_of(settings):
+            return DataLoader(SETS[settings.name](settings), num_workers=4)
+
+        def main(settings, model):
+            loader = loader_of(settings)
+            for epoch in range(100):
+                if hasattr(loader.dataset, "start_epoch"):
+                    loader.dataset.start_epoch(epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
         """
         from torch.utils.data import DataLoader
 
