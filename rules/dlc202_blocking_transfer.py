@@ -31,7 +31,7 @@ def check(program: Program) -> Iterator[Report]:
     for use in program.consumption.uses:
         if not_tensors.intersection(use.loaders) or program.consumption.prepared.intersection(use.loaders):
             continue
-        if use.kind not in ("for", "next") or (use.scope.kind == "module" and not use.loaders):
+        if use.kind not in ("for", "comp", "next") or (use.scope.kind == "module" and not use.loaders):
             continue
         if use.kind == "next" and loop_around(use.block) is None:
             continue  # one batch, once
@@ -92,6 +92,14 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("transfer", "pin-memory"),
     found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def scores(data, model, device="cuda"):
+            loader = DataLoader(data, num_workers=4, pin_memory=True)
+            batches = (images.to(device) for images, _ in loader)  # <- DLC202
+            return [model(images) for images in batches]
+        """,
         """
         import torch
         from torch.utils.data import DataLoader
