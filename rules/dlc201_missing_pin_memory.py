@@ -9,9 +9,9 @@ and `non_blocking`.
 the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
-before the transfer (`x.float().cuda()`: the copy is not pinned); batches that hold objects with no `pin_memory` method, which
-are not pinned; `pin_memory` that comes from a configuration. Data in
-memory with no workers, also by default, is reported with low confidence: the gain is small.
+before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Batches of
+objects with no `pin_memory` method, which torch does not pin, and data in memory with no workers, also by default, where the
+gain is small, are reported with low confidence.
 
 **Versions:** all of torch 2.x.
 """
@@ -36,8 +36,9 @@ def check(program: Program) -> Iterator[Report]:
         ]
         direct = [t for t in transfers if not t.copied]
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
-        if where is None or (transfers and not direct) or holds_objects(program, loader):
+        if where is None or (transfers and not direct):
             continue
+        objects = holds_objects(program, loader)
         sure = (loader.may_have_workers and not loader.none_unless_asked_for) or (
             program.reads_files(loader) is not None and not program.in_memory(loader)
         )
@@ -48,11 +49,13 @@ def check(program: Program) -> Iterator[Report]:
             f"pass `{loader.spelled('pin_memory')}=True`",
             help="leave `dataloader_pin_memory` at its default, which is true"
             if loader.kind == "trainer"
+            else "give the class of the batches a method `pin_memory`, without which they are not pinned, and pass it here"
+            if objects
             else "pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
             "`non_blocking=True` where the batch is moved",
-            confidence="high" if sure and not loader.left_open("pin_memory") else "low",
+            confidence="high" if sure and not objects and not loader.left_open("pin_memory") else "low",
             also=(where,),
-            fix=_fix(loader),
+            fix=None if objects else _fix(loader),
         )
 
 
