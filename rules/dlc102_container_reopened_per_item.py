@@ -150,6 +150,20 @@ RULE = Rule(
         import h5py
         from torch.utils.data import Dataset
 
+        class Volumes(Dataset):
+            def __init__(self, path, keys):
+                self.path = path
+                self.keys = keys
+            @property
+            def file(self):
+                return h5py.File(self.path, "r")  # <- DLC102
+            def __getitem__(self, index):
+                return self.file[self.keys[index]][:]
+        """,
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
         class Features(Dataset):
             def __init__(self, path, keys, in_memory=False):
                 self.path, self.keys = path, keys

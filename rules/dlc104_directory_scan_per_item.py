@@ -127,6 +127,30 @@ RULE = Rule(
     causes=("fetch-io", "fetch-cpu"),
     found=(
         """
+        # file: files.py
+        import os
+
+        def listed(folder):
+            return sorted(os.listdir(folder))  # <- DLC104
+        # file: clips.py
+        import os
+        from files import listed
+        from torch.utils.data import Dataset
+
+        class Clips(Dataset):
+            def __init__(self, root, names):
+                self.root, self.names = root, names
+            def __getitem__(self, index):
+                return [open(path, "rb").read() for path in listed(os.path.join(self.root, self.names[index]))]
+
+        class OneClip(Dataset):
+            def __init__(self, folder):
+                self.folder = folder
+            def __getitem__(self, index):
+                with open(listed(self.folder)[index], "rb") as frame:
+                    return frame.read()
+        """,
+        """
         import os, glob
         from torch.utils.data import Dataset
         from PIL import Image

@@ -9,8 +9,9 @@ and `non_blocking`.
 the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
-before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Data in
-memory with no workers, also by default, is reported with low confidence: the gain is small.
+before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Batches of
+objects with no `pin_memory` method, which torch does not pin, and data in memory with no workers, also by default, where the
+gain is small, are reported with low confidence.
 
 **Versions:** all of torch 2.x.
 """
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.batches import holds_objects
 from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
@@ -36,6 +38,7 @@ def check(program: Program) -> Iterator[Report]:
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
         if where is None or (transfers and not direct):
             continue
+        objects = holds_objects(program, loader)
         sure = (loader.may_have_workers and not loader.none_unless_asked_for) or (
             program.reads_files(loader) is not None and not program.in_memory(loader)
         )
@@ -46,11 +49,13 @@ def check(program: Program) -> Iterator[Report]:
             f"pass `{loader.spelled('pin_memory')}=True`",
             help="leave `dataloader_pin_memory` at its default, which is true"
             if loader.kind == "trainer"
+            else "give the class of the batches a method `pin_memory`, without which they are not pinned, and pass it here"
+            if objects
             else "pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
             "`non_blocking=True` where the batch is moved",
-            confidence="high" if sure and not loader.left_open("pin_memory") else "low",
+            confidence="high" if sure and not objects and not loader.left_open("pin_memory") else "low",
             also=(where,),
-            fix=_fix(loader),
+            fix=None if objects else _fix(loader),
         )
 
 
@@ -75,6 +80,23 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("transfer", "pin-memory"),
     found=(
+        """
+        # file: library/scans.py
+        from torch.utils.data import DataLoader
+
+        def loader_of(scans):
+            return DataLoader(scans, batch_size=4, num_workers=4)  # <- DLC201
+        # file: tools/train.py
+        import os
+        import sys
+
+        sys.path.append(os.path.join(os.path.dirname(__file__), "..", "library"))
+        import scans
+
+        def main(dataset, model):
+            for batch in scans.loader_of(dataset):
+                model(batch.cuda()).backward()
+        """,
         """
         from transformers import Trainer, TrainingArguments
 
@@ -133,6 +155,30 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        class Padded:
+            def __init__(self, values, lengths):
+                self.values, self.lengths = values, lengths
+            def to(self, device):
+                return Padded(self.values.to(device), self.lengths.to(device))
+
+        def pad(sounds):
+            longest = max(len(sound) for sound in sounds)
+            return Padded(torch.zeros(len(sounds), longest), torch.zeros(len(sounds)))
+
+        def collate(items):
+            batch = list(zip(*items))
+            batch[0] = pad(batch[0])
+            return tuple(batch)
+
+        def train(dataset, model):
+            loader = DataLoader(dataset, batch_size=64, num_workers=4, collate_fn=collate)
+            for sounds, labels in loader:
+                model(sounds.to("cuda"), labels.to("cuda")).backward()
+        """,
         """
         from torch.utils.data import DataLoader
 

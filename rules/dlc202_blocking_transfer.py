@@ -7,7 +7,9 @@ starts the step. The other way round, `non_blocking=True` on pageable memory doe
 **Found:** `.to(device)` or `.cuda()` on a batch of a pinned loader in a loop, without `non_blocking=True`; and
 `non_blocking=True` on batches of a loader with workers that is not pinned.
 
-**Left alone:** a batch that is cast, copied or computed with before it is moved; one batch outside a loop; moves to the CPU.
+**Left alone:** a batch that is cast, copied or computed with before it is moved; one batch outside a loop; moves to the CPU;
+batches of objects with no `pin_memory` method, which are not pinned and have a `to` of their own; batches of a loader that
+Accelerate or Fabric prepared, which are on the device already.
 
 **Versions:** all of torch 2.x.
 """
@@ -17,6 +19,7 @@ from collections.abc import Iterator
 from dlcheck.facts.model import Const
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.batches import holds_objects
 from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
 from dlcheck.program.transfers import Transfer
@@ -24,8 +27,11 @@ from dlcheck.program.uses import Use
 
 
 def check(program: Program) -> Iterator[Report]:
+    not_tensors = {loader for loader in program.loaders if holds_objects(program, loader)}
     for use in program.consumption.uses:
-        if use.kind not in ("for", "next") or (use.scope.kind == "module" and not use.loaders):
+        if not_tensors.intersection(use.loaders) or program.consumption.prepared.intersection(use.loaders):
+            continue
+        if use.kind not in ("for", "comp", "next") or (use.scope.kind == "module" and not use.loaders):
             continue
         if use.kind == "next" and loop_around(use.block) is None:
             continue  # one batch, once
@@ -86,6 +92,14 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("transfer", "pin-memory"),
     found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def scores(data, model, device="cuda"):
+            loader = DataLoader(data, num_workers=4, pin_memory=True)
+            batches = (images.to(device) for images, _ in loader)  # <- DLC202
+            return [model(images) for images in batches]
+        """,
         """
         import torch
         from torch.utils.data import DataLoader
@@ -160,6 +174,44 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from accelerate import Accelerator
+        from torch.utils.data import DataLoader
+
+        def endlessly(loader):
+            while True:
+                yield from loader
+
+        class Training:
+            def __init__(self, dataset, model):
+                self.accelerator = Accelerator()
+                loader = DataLoader(dataset, num_workers=4, pin_memory=True)
+                model, loader = self.accelerator.prepare(model, loader)
+                self.model, self.batches = model, endlessly(loader)
+            def run(self):
+                for step in range(1000):
+                    images, labels = next(self.batches)
+                    images = images.to(self.accelerator.device)
+                    self.accelerator.backward(self.model(images, labels))
+        """,
+        """
+        from dataclasses import dataclass
+        from torch import Tensor, stack
+        from torch.utils.data import DataLoader
+
+        @dataclass
+        class Batch:
+            images: Tensor
+            def to(self, device):
+                return Batch(self.images.to(device))
+
+        def collate(items):
+            return Batch(stack(items))
+
+        def train(dataset, model):
+            for batch in DataLoader(dataset, num_workers=4, pin_memory=True, collate_fn=collate):
+                model(batch.to("cuda").images)
+        """,
         """
         import torch
         from torch.utils.data import DataLoader

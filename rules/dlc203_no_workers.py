@@ -145,6 +145,22 @@ RULE = Rule(
     ),
     clean=(
         """
+        import torch
+        from torch.utils.data import DataLoader
+        from torchvision.datasets import ImageFolder
+
+        def extract(model, loader):
+            out = []
+            for images, labels in loader:
+                out.append(model(images.cuda()).cpu())
+            return out
+
+        @torch.no_grad()
+        def main(model, folder, transform):
+            train_loader = DataLoader(ImageFolder(folder, transform), batch_size=64)
+            return extract(model, train_loader)
+        """,
+        """
         import matplotlib.pyplot as plt
         from PIL import Image
         from torch.utils.data import DataLoader, Dataset

@@ -17,15 +17,16 @@ error). **Versions:** torch 1.7 and later.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Const, Expr, Name, Sub, dotted
+from dlcheck.facts.model import Const, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.between_epochs import changed_between_epochs
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Scope
+from dlcheck.program.samplers import is_endless
 from dlcheck.program.start_method import start_method
-from dlcheck.program.values import Absent, Known, Made, Ref
+from dlcheck.program.values import Absent, Known
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -36,7 +37,7 @@ def check(program: Program) -> Iterator[Report]:
         if loader.workers not in ("some", "unknown") or not program.uses_of[loader]:
             continue
         confidence = _confidence(program, loader)
-        if confidence is None or endless(program, loader) or changed_between_epochs(program, loader):
+        if confidence is None or is_endless(loader) or changed_between_epochs(program, loader):
             continue
         certain = loader.workers == "some" and not any(
             isinstance(v, Known) and v.by_default for v in loader.arg("num_workers")
@@ -97,74 +98,6 @@ def _inside_training_loop(program: Program, loader: Loader) -> bool:
     )
 
 
-def endless(program: Program, loader: Loader) -> bool:
-    """The sampler never ends, so that there is one epoch only."""
-    for name in ("sampler", "batch_sampler"):
-        for value in loader.arg(name):
-            if isinstance(value, Made) and not isinstance(value.what, str) and value.what.kind == "class":
-                method = program.evaluator.method(value.what, "__iter__")
-                if method is not None and any(
-                    loop.kind == "while" and any(_inside(block, loop.inner) for _, block in method.yields)
-                    for loop in method.loops
-                ):
-                    return True
-            elif isinstance(value, Made) and isinstance(value.what, str) and "nfinite" in value.what:
-                return True
-    return False
-
-
-def _inside(block: object, outer: object) -> bool:
-    return block is not None and outer in block.chain()  # type: ignore[attr-defined]
-
-
-def changed_between_epochs(program: Program, loader: Loader) -> bool:
-    """The main process changes the dataset between epochs: new workers are how the change reaches them."""
-    datasets = set(loader.datasets)
-    calls = {id(d.call) for d in datasets if isinstance(d, Made)}
-    loops = {loop for use in program.uses_of[loader] for loop in program.consumption.epoch_loops(use, loader)}
-    if not loops:
-        return False
-    classes = {d.what for d in datasets if isinstance(d, Made) and not isinstance(d.what, str)}
-    lineages = (value for cls in classes for value in program.evaluator.lineage(cls))
-    methods = {name for value in lineages if isinstance(value, Ref) for name in value.scope.functions}
-    for scope in program.scopes():
-        for store in scope.stores:
-            if store.block is None or not loops & set(store.block.chain()):
-                continue
-            if isinstance(store.base, (Name, Attr)) and store.attr is not None:
-                if any(
-                    isinstance(v, Made) and id(v.call) in calls for v in program.values(store.base, scope)
-                ):
-                    return True
-        for site in scope.calls:
-            func = site.call.func
-            if not isinstance(func, Attr) or func.attr not in methods or site.block is None:
-                continue
-            if not loops & set(site.block.chain()):
-                continue
-            for value in program.values(func.base, scope):
-                if isinstance(value, Made) and id(value.call) in calls and not isinstance(value.what, str):
-                    method = program.evaluator.method(value.what, func.attr)
-                    if (
-                        method is not None
-                        and _changes_self(method)
-                        and func.attr not in ("__getitem__", "__len__")
-                    ):
-                        return True
-    return False
-
-
-def _changes_self(method: Scope) -> bool:
-    return any(_root(store.base) == method.self_name for store in method.stores)
-
-
-def _root(expr: Expr) -> str:
-    """``self`` of ``self.items[0][1]``."""
-    while isinstance(expr, (Attr, Sub)):
-        expr = expr.base
-    return expr.id if isinstance(expr, Name) else ""
-
-
 RULE = Rule(
     code="DLC205",
     name="workers-restarted-every-epoch",
@@ -173,6 +106,44 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("startup",),
     found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def validate(model, loader):
+            for x in loader:
+                model(x)
+
+        def main(train_set, val_set, model):
+            train_loader = DataLoader(train_set, num_workers=4, persistent_workers=True)
+            val_loader = DataLoader(val_set, num_workers=4)  # <- DLC205
+            validate(model, val_loader)
+            for epoch in range(10):
+                for step, x in enumerate(train_loader):
+                    model(x).backward()
+                    if step % 100 == 0:
+                        validate(model, val_loader)
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class Ahead:
+            def __init__(self, loader):
+                self.loader = loader
+                self.restart()
+            def restart(self):
+                self.batches = iter(self.loader)
+            def next(self):
+                return next(self.batches, None)
+
+        def main(dataset, model):
+            ahead = Ahead(DataLoader(dataset, num_workers=4))  # <- DLC205
+            for epoch in range(100):
+                ahead.restart()
+                batch = ahead.next()
+                while batch is not None:
+                    model(batch).backward()
+                    batch = ahead.next()
+        """,
         """
         from torch.utils.data import DataLoader
 
@@ -264,6 +235,35 @@ RULE = Rule(
     ),
     clean=(
         """
+        # file: sets.py
+        from torch.utils.data import Dataset
+
+        SETS = {}
+
+        class Clips(Dataset):
+            epoch = 0
+            def start_epoch(self, epoch):
+                self.epoch = epoch
+            def __getitem__(self, i):
+                return i + self.epoch
+
+        SETS["clips"] = Clips
+        # file: train.py
+        from torch.utils.data import DataLoader
+        from sets import SETS
+
+        def loader_of(settings):
+            return DataLoader(SETS[settings.name](settings), num_workers=4)
+
+        def main(settings, model):
+            loader = loader_of(settings)
+            for epoch in range(100):
+                if hasattr(loader.dataset, "start_epoch"):
+                    loader.dataset.start_epoch(epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
         from torch.utils.data import DataLoader
 
         def one_epoch(model, iterator, optimizer):
@@ -312,6 +312,55 @@ RULE = Rule(
                 dataset.set_level(epoch)
                 for x in loader:
                     model(x).backward()
+        """,
+        """
+        import torch
+        from torch.utils.data import BatchSampler, DataLoader, Sampler
+
+        class Forever(Sampler):
+            def __init__(self, size):
+                self.size = size
+            def __iter__(self):
+                yield from self._indices()
+            def _indices(self):
+                while True:
+                    yield from torch.randperm(self.size).tolist()
+
+        class InBatches(BatchSampler):
+            pass
+
+        def main(dataset, model, steps_per_epoch):
+            sampler = Forever(len(dataset))
+            loader = DataLoader(dataset, batch_sampler=InBatches(sampler, 16, False), num_workers=4)
+            for epoch in range(100):
+                for step, x in zip(range(steps_per_epoch), loader):
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class Ahead:
+            def __init__(self, loader):
+                self.batches = iter(loader)
+                self.fetch()
+            def fetch(self):
+                self.upcoming = next(self.batches, None)
+            def next(self):
+                batch = self.upcoming
+                self.fetch()
+                return batch
+
+        class Training:
+            def __init__(self, dataset, model):
+                self.model = model
+                self.loader = DataLoader(dataset, num_workers=4)
+            def run(self):
+                self.ahead = Ahead(self.loader)
+                for epoch in range(100):
+                    self.one_epoch()
+            def one_epoch(self):
+                for step in range(1000):
+                    self.model(self.ahead.next()).backward()
         """,
         """
         from torch.utils.data import DataLoader

@@ -8,6 +8,8 @@ issues 11929 and 11887 (wrong data through h5py); numpy issue 18124 (zip); docum
 **Found:** the set-up of a dataset (or of a reader that its items use) keeps an open file, archive, database or video on
 `self`, and the item path reads through it, with workers or with a count that is not known.
 
+So does a helper that opens it where it is missing, if the set-up already asks for it.
+
 **Left alone:** handles that the item path opens anew (lazily, or per process), or a `worker_init_fn` does; handles that
 are closed again at set-up; streams in memory, or handed in (`file: BinaryIO`); memory maps; `os.pread`; loaders that all
 have 0 workers.
@@ -18,7 +20,7 @@ have 0 workers.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Const, Name, Sub, dotted, walk
+from dlcheck.facts.model import At, Attr, Const, Expr, Name, Sub, dotted, walk
 from dlcheck.lint.open_later import open_later
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
@@ -57,6 +59,8 @@ def check(program: Program) -> Iterator[Report]:
         methods = {start_method(program, loader) for loader in dataset.loaders}
         forks = not methods or "fork" in methods
         for kept, opener, made, reads in found:
+            if kept.pickles_itself and not forks:
+                continue
             # One fix mends all handles of a class: it goes with the first.
             handles = classes[kept.scope.owner]
             at = made.call.at if made.scope is kept.scope and made.call.at[0] < kept.at[0] else kept.at
@@ -65,11 +69,15 @@ def check(program: Program) -> Iterator[Report]:
                 at,
                 f"`self.{kept.attr}` is opened (`{short(opener)}`) before the workers start, and all of them read through it: "
                 f"{_harm(opener) if forks else 'it cannot be pickled, so that they do not start'}",
-                help=f"keep the path, and open at the first item of each worker: `if self.{kept.attr} is None: "
+                help=f"let go of it at the end of the set-up (`self.{kept.attr} = None`): the items open it again in each worker"
+                if kept.remade
+                else f"keep the path, and open at the first item of each worker: `if self.{kept.attr} is None: "
                 f"self.{kept.attr} = {short(opener)}(...)` where it is read",
-                confidence="low" if kept.pickles_itself else None,
+                confidence="low"
+                if kept.pickles_itself or (kept.remade and not _surely_opened(kept))
+                else None,
                 also=(reads[0],),
-                fix=open_later(program, handles) if kept is handles[0] else None,
+                fix=open_later(program, handles) if kept is handles[0] and not kept.remade else None,
             )
 
 
@@ -79,7 +87,9 @@ def _handles(program: Program, dataset: Dataset) -> Iterator[tuple[Kept, str, Ma
     """
     for kept in kept_from_setup(dataset):
         opener, made = _opener(kept) or ("", None)
-        if made is None or kept.remade or _closed(kept) or used_in_worker_init(program, kept):
+        if made is None or _closed(kept) or used_in_worker_init(program, kept):
+            continue
+        if kept.remade and not (kept.made_by_items_too and not _let_go(kept)):
             continue
         if _only_without_workers(kept):
             continue
@@ -180,6 +190,36 @@ def _closed(kept: Kept) -> bool:
     return False
 
 
+def _let_go(kept: Kept) -> bool:
+    """The set-up says that it is missing (again) after something else of the instance has run."""
+    for step in setup_steps(kept.dataset, kept.cls):
+        scope = step.scope
+        used = [s.at for s in scope.calls if is_self(_root(s.call.func), scope)]
+        used += [attr.at for attr, _ in scope.attrs if attr.attr == kept.attr and is_self(attr.base, scope)]
+        for store in scope.stores:
+            if store.attr == kept.attr and store.at != kept.at and any(at < store.at for at in used):
+                return True
+    return False
+
+
+def _surely_opened(kept: Kept) -> bool:
+    """The set-up asks for it, by the helper or property that opens it, whatever it was told."""
+    steps = setup_steps(kept.dataset, kept.cls)
+    places = [(step.scope, a, block) for step in steps for a, block in step.scope.attrs]
+    return any(
+        is_self(attr.base, scope)
+        and attr.attr == kept.scope.name
+        and not any(b.kind in ("if", "else", "except") for b in (block.chain() if block is not None else ()))
+        for scope, attr, block in places
+    )
+
+
+def _root(expr: Expr) -> Expr:
+    while isinstance(expr, Attr):
+        expr = expr.base
+    return expr
+
+
 def _reads_by_position(scope: Scope) -> bool:
     """``os.pread`` has no position to share."""
     return any(isinstance(s.call.func, Attr) and s.call.func.attr == "pread" for s in scope.calls)
@@ -207,6 +247,27 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import h5py
+        from torch.utils.data import DataLoader, Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, path):
+                self.path = path
+                self._file = None
+                self.size = len(self.file["volumes"])
+            @property
+            def file(self):
+                if self._file is None:
+                    self._file = h5py.File(self.path, "r")  # <- DLC302
+                return self._file
+            def __len__(self):
+                return self.size
+            def __getitem__(self, index):
+                return self.file["volumes"][index]
+
+        loader = DataLoader(Volumes("scans.h5"), num_workers=4)
+        """,
         """
         import sqlite3
         from torch.utils.data import Dataset, DataLoader
@@ -293,6 +354,40 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import zipfile
+        from torch.utils.data import DataLoader, Dataset
+
+        class Archive(Dataset):
+            def __init__(self, path):
+                self.path = path
+                self.archive = None
+                self.names = self.opened().namelist()
+                self.archive = None
+            def opened(self):
+                if self.archive is None:
+                    self.archive = zipfile.ZipFile(self.path)
+                return self.archive
+            def __getitem__(self, index):
+                return self.opened().read(self.names[index])
+
+        class Later(Dataset):
+            def __init__(self, path):
+                self.path = path
+                self._archive = None
+            @property
+            def archive(self):
+                if self._archive is None:
+                    self._archive = zipfile.ZipFile(self.path)
+                return self._archive
+            def __len__(self):
+                return len(self.archive.namelist())
+            def __getitem__(self, index):
+                return self.archive.read(str(index))
+
+        def loaders(path):
+            return [DataLoader(files, num_workers=4) for files in (Archive(path), Later(path))]
+        """,
         """
         # file: video.py
         from typing import BinaryIO

@@ -7,8 +7,8 @@ them again with a constant, or with the worker's number alone, undoes that. Sour
 issue 5059; albumentations issues 2473 and 2559.
 
 **Found:** a generator made in the set-up of a dataset or transform, or at module level, and drawn from in the item path; a
-`worker_init_fn` that seeds with a constant, or with the worker's number and no more, while workers do not persist; items that
-seed with the same value each time; `torch.manual_seed(constant)` in the epoch loop of a shuffled loader.
+`worker_init_fn` that seeds with a constant; one, or an item, that seeds with the worker's number and no more, while workers do
+not persist; items that seed with the same value each time; `torch.manual_seed(constant)` in the epoch loop of a shuffled loader.
 
 **Left alone:** the global generators; generators made or seeded in the worker; seeds that depend on the index; evaluation sets,
 which are meant to be constant; loaders without workers.
@@ -41,6 +41,7 @@ def check(program: Program) -> Iterator[Report]:
             yield from _generators(program, dataset)
         if not _for_evaluation(program, dataset):
             yield from _seeds_of_items(program, dataset)
+            yield from _workers_seeded_by_items(program, dataset)
     for loader in program.loaders:
         yield from _worker_seeds(program, loader)
         yield from _epoch_seeds(program, loader)
@@ -153,6 +154,21 @@ def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
                     "seed nothing here, or mix in the index",
                     help="delete it (workers are seeded already), or seed with `seed + index` where items must be reproducible",
                 )
+
+
+def _workers_seeded_by_items(program: Program, dataset: Dataset) -> Iterator[Report]:
+    """Items, the first of each worker say, that seed with the worker's number alone."""
+    for step in dataset.item_path.steps:
+        if _restores(step.scope):
+            continue
+        for call, name, seed in seeding(step.scope, program.evaluator):
+            sources = seed_sources(seed, step.scope, program.evaluator)
+            if "worker" not in sources or "other" in sources or dataset.item_path.varies(seed, step):
+                continue
+            fix = own_seed(program.evaluator, step.scope, name, seed)
+            for loader in dataset.loaders:
+                if loader.may_have_workers and program.role(loader) != "eval":
+                    yield from _same_each_epoch(program, loader, step.scope, call.at, short(name), fix)
 
 
 def _new_generators(step: Step, program: Program) -> Iterator[tuple[Call, str, Const]]:
@@ -274,6 +290,28 @@ RULE = Rule(
     page=__doc__ or "",
     found=(
         """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+        class Patches(Dataset):
+            def __init__(self, images):
+                self.images = images
+                self.seeded = False
+            def __getitem__(self, index):
+                if not self.seeded:
+                    info = get_worker_info()
+                    if info is not None:
+                        np.random.seed(info.id)  # <- DLC401
+                        self.seeded = True
+                return self.images[index][:, np.random.randint(64):]
+
+        def main(images, model):
+            loader = DataLoader(Patches(images), shuffle=True, num_workers=4)
+            for epoch in range(50):
+                for batch in loader:
+                    model(batch).backward()
+        """,
+        """
         import numpy as np, random, torch
         from torch.utils.data import DataLoader
         def seed_worker(worker_id):
@@ -368,6 +406,30 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Patches(Dataset):
+            seeded = False
+            def __getitem__(self, index):
+                if not self.seeded:
+                    info = torch.utils.data.get_worker_info()
+                    np.random.seed(info.seed % 2**32)
+                    self.seeded = True
+                return self.images[index][:, np.random.randint(64):]
+
+        def seed_worker(worker):
+            info = torch.utils.data.get_worker_info()
+            np.random.seed(info.seed % 2**32)
+
+        def main(images, model):
+            loader = DataLoader(Patches(images), shuffle=True, num_workers=4, worker_init_fn=seed_worker)
+            for epoch in range(50):
+                for batch in loader:
+                    model(batch).backward()
+        """,
         """
         import numpy as np
         import random

@@ -5,7 +5,7 @@ date, by recording), so batches are all alike, and every epoch has the same ones
 statistics drift. Source: documentation of `DataLoader(shuffle=)`; anomalib issue 42; super-gradients issue 416.
 
 **Found:** a loader that feeds an optimizer step, or is a framework's training loader, or is plainly named as one, with none of
-`shuffle`, `sampler` and `batch_sampler` given.
+`shuffle`, `sampler` and `batch_sampler` given; or with a sampler that is there in distributed training only.
 
 **Left alone:** an explicit `shuffle=False`; iterable data sets; data that is shuffled before, generated, or drawn at random by
 the items; a batch that is the whole data set; loaders that are only used under `no_grad`. Data sets that cannot be followed
@@ -27,7 +27,7 @@ from dlcheck.program.loaders import Loader
 from dlcheck.program.names import is_test
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
-from dlcheck.program.values import Absent, Made, SelfOf, Value
+from dlcheck.program.values import Absent, Known, Made, SelfOf, Value
 
 _SHUFFLERS = frozenset({"shuffle", "permutation", "randperm", "train_test_split", "permuted", "shuffle_"})
 _DRAWN = (
@@ -42,11 +42,16 @@ _MADE_UP = re.compile(
 
 def check(program: Program) -> Iterator[Report]:
     for loader in program.loaders:
-        if any(not _left_out(loader, name) for name in ("shuffle", "sampler", "batch_sampler")):
+        if any(not _left_out(loader, name) for name in ("shuffle", "batch_sampler")):
+            continue
+        alone = _only_distributed(loader)
+        if not alone and not _left_out(loader, "sampler"):
             continue
         if loader.is_iterable or (loader.kind == "graph" and not loader.name.endswith(".DataLoader")):
             continue
         confidence = _is_training(program, loader)
+        if alone and any(program.use_role(use) == "eval" for use in program.uses_of[loader]):
+            continue  # one function makes all loaders
         if confidence is None or _order_is_no_matter(program, loader):
             continue
         if (
@@ -55,14 +60,19 @@ def check(program: Program) -> Iterator[Report]:
             or not all(_is_map_style(program, value) for value in loader.datasets)
         ):
             confidence = "low"
+        where = "this training loader does not shuffle"
+        value = "True"
+        if alone:
+            where += " in a single process, where it has no sampler"
+            value = f"{dotted(loader.given('sampler')[0][0]) or 'sampler'} is None"
         fix = None
-        if loader.settable("shuffle"):
-            fix = Fix("pass `shuffle=True`", (SetArgument(loader.at, "shuffle", "True"),), safe=False)
+        if loader.settable("shuffle") and not value.startswith("sampler is"):
+            fix = Fix(f"pass `shuffle={value}`", (SetArgument(loader.at, "shuffle", value),), safe=False)
         yield Report(
             loader.scope,
             loader.at,
-            "this training loader does not shuffle: every epoch has the same batches, in the same order. Pass `shuffle=True`",
-            help="pass `shuffle=True`, or `shuffle=False` where the order is meant",
+            f"{where}: every epoch has the same batches, in the same order. Pass `shuffle={value}`",
+            help=f"pass `shuffle={value}`, or `shuffle=False` where the order is meant",
             confidence=confidence,
             fix=fix,
         )
@@ -70,6 +80,16 @@ def check(program: Program) -> Iterator[Report]:
 
 def _left_out(loader: Loader, name: str) -> bool:
     return all(isinstance(v, Absent) for v in loader.arg(name))
+
+
+def _only_distributed(loader: Loader) -> bool:
+    """The sampler is ``DistributedSampler(data) if distributed else None``."""
+    values = loader.arg("sampler")
+    given = [v for v in values if not (isinstance(v, Known) and v.value is None and not v.by_default)]
+    return 0 < len(given) < len(values) and all(
+        isinstance(v, Made) and isinstance(v.what, str) and v.what.endswith("DistributedSampler")
+        for v in given
+    )
 
 
 def _is_training(program: Program, loader: Loader) -> Confidence | None:
@@ -190,6 +210,24 @@ RULE = Rule(
     page=__doc__ or "",
     found=(
         """
+        import torch
+        from torch.utils.data import DataLoader
+        from torch.utils.data.distributed import DistributedSampler
+        from torchvision.datasets import ImageFolder
+
+        def main(args, model, optimizer):
+            train_set = ImageFolder(args.data)
+            if args.distributed:
+                train_sampler = DistributedSampler(train_set)
+            else:
+                train_sampler = None
+            loader = DataLoader(train_set, batch_size=64, num_workers=4, sampler=train_sampler)  # <- DLC404
+            for epoch in range(args.epochs):
+                for x, y in loader:
+                    model(x, y).backward()
+                    optimizer.step()
+        """,
+        """
         import random
         from torch.utils.data import DataLoader, Dataset
 
@@ -274,6 +312,39 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+        from torch.utils.data.distributed import DistributedSampler
+        from torchvision.datasets import ImageFolder
+
+        def make_loader(folder, rank):
+            images = ImageFolder(folder)
+            sampler = DistributedSampler(images) if rank != -1 else None
+            return DataLoader(images, batch_size=64, num_workers=4, sampler=sampler)
+
+        def main(args, model, optimizer):
+            loader, test_loader = make_loader(args.data, args.rank), make_loader(args.test, args.rank)
+            for epoch in range(args.epochs):
+                for x, y in loader:
+                    model(x, y).backward()
+                    optimizer.step()
+                for x, y in test_loader:
+                    with torch.no_grad():
+                        model(x)
+        """,
+        """
+        from torch.utils.data import DataLoader, DistributedSampler
+        from torchvision.datasets import ImageFolder
+
+        def main(args, model, optimizer):
+            train_set = ImageFolder(args.data)
+            train_sampler = DistributedSampler(train_set) if args.distributed else None
+            loader = DataLoader(train_set, sampler=train_sampler, shuffle=train_sampler is None)
+            for x, y in loader:
+                model(x, y).backward()
+                optimizer.step()
+        """,
         """
         import random
         from torch.utils.data import DataLoader, Dataset

@@ -15,6 +15,8 @@ _IMPORTS = re.compile(
     rb"^[ \t]*(?:from[ \t]+([.\w]+)[ \t]+import[ \t]*(?:\(([^)]*)\)|([^\n(]*))|import[ \t]+([^\n]+))",
     re.MULTILINE,
 )
+_SEARCHED = re.compile(rb"\bsys\.path\.(?:append|insert)\s*\(([^\n]*)")
+_FOLDER_NAMES = re.compile(rb"['\"](?:\.{1,2}/)*(\w[\w./-]*)['\"]")
 
 
 def mentions_data_loading(source: bytes) -> bool:
@@ -61,3 +63,11 @@ def imports(source: bytes) -> list[tuple[str, tuple[str, ...]]]:
         pieces = re.sub(r"#[^\n]*", "", inside or listed).replace("\\", " ").split(",")
         out.append((module, tuple(name for piece in pieces if (name := piece.split(" as ")[0].strip()))))
     return out
+
+
+def search_folders(source: bytes) -> list[str]:
+    """The folders that a file puts on the search path of imports: ``sys.path.append(os.path.join(here, "lib"))``."""
+    if b"sys.path" not in source:
+        return []
+    calls = (_FOLDER_NAMES.findall(rest) for rest in _SEARCHED.findall(source))
+    return [b"/".join(names).decode("utf-8", "replace") for names in calls if names]

@@ -11,6 +11,7 @@ from dlcheck.facts.prefilter import (
     may_suppress,
     mentions_data_loading,
     names_that_load,
+    search_folders,
 )
 
 
@@ -21,7 +22,7 @@ class Summary:
     ``digest`` stands for its content. ``mentions``: it names datasets or loaders, so that it may have findings.
     ``hints``: it may at least use a loader that another file gives it. ``suppresses``: it may hold comments for dlcheck.
     ``gives``: it may build loaders or hand them on, by the functions and classes in ``names``. ``imports`` holds
-    (module, names), with the leading dots of relative ones.
+    (module, names), with the leading dots of relative ones; ``folders`` what it adds to the search path of imports.
     """
 
     digest: str
@@ -32,6 +33,7 @@ class Summary:
     gives: bool
     names: tuple[str, ...]
     imports: tuple[tuple[str, tuple[str, ...]], ...]
+    folders: tuple[str, ...] = ()
 
 
 def summarise(source: bytes) -> Summary:
@@ -47,4 +49,5 @@ def summarise(source: bytes) -> Summary:
         gives,
         tuple(sorted(names_that_load(source))) if gives else (),
         tuple(imports(source)),
+        tuple(search_folders(source)),
     )

@@ -48,7 +48,7 @@ def run_rules(
                 )
         return facts[name]
 
-    project = Project(everything, load, read.settings)
+    project = Project(everything, load, read.settings, lambda name: read.summary(name).folders)
     for name in seeds:
         project.module(name)
     target = find_target(root, asked.settings or Settings(root))

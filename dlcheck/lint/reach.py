@@ -42,7 +42,7 @@ def _speaking_of_data(everything: set[str], summary: Callable[[str], Summary]) -
     seeds = {name for name in everything if summary(name).mentions}
     # What may hand out a loader, by file: names of its own, or names that it passes on.
     giving = {name: set(summary(name).names) for name in seeds if summary(name).gives}
-    finder = Project(everything, _no_facts)
+    finder = _finder(everything, summary)
     for _ in range(2):
         wanted = {text for names in giving.values() for text in names}
         stems = {_stem(name) for name in giving}
@@ -70,7 +70,7 @@ def _importers(given: set[str], everything: Iterable[str], summary: Callable[[st
         for module, bound in summary(name).imports:
             for word in {_last_part(module, name), *bound}:
                 naming.setdefault(word, []).append((name, module, bound))
-    finder = Project(everything, _no_facts)
+    finder = _finder(everything, summary)
     found = set(given)
     waiting = sorted(given)
     while waiting:
@@ -88,7 +88,7 @@ def _imported(names: Iterable[str], everything: Iterable[str], summary: Callable
     wanted = (
         {text for name in giving for text in summary(name).names} | {_stem(name) for name in giving} | {"*"}
     )
-    finder = Project(everything, _no_facts)
+    finder = _finder(everything, summary)
     found = set(names)
     waiting = sorted(found)
     while waiting:
@@ -108,6 +108,11 @@ def _last_part(module: str, importer: str) -> str:
         return module.rpartition(".")[2]
     parents = PurePosixPath(importer).parents
     return parents[min(len(module), len(parents)) - 1].name
+
+
+def _finder(everything: Iterable[str], summary: Callable[[str], Summary]) -> Project:
+    """Finds the files of imports, without reading them."""
+    return Project(everything, _no_facts, searched=lambda name: summary(name).folders)
 
 
 def _no_facts(path: str) -> FileFacts:

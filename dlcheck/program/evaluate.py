@@ -354,7 +354,7 @@ class Evaluator:
             owner = value.scope
             if attr in owner.functions:
                 method = owner.functions[attr]
-                if _is_property(method):
+                if is_property(method):
                     return join(*(self.values(expr, method) for expr, _ in method.returns)) or (UNKNOWN,)
                 return (Ref(method, True),)
             for method in owner.all_functions:
@@ -380,7 +380,7 @@ class Evaluator:
         return join(*out) or (UNKNOWN,)
 
 
-def _is_property(scope: Scope) -> bool:
+def is_property(scope: Scope) -> bool:
     return any(dotted(d).rpartition(".")[2] in ("property", "cached_property") for d in scope.node.decorators)
 
 

@@ -71,8 +71,11 @@ class ItemFunction:
         return any(way.path.varies(expr, way.step) for way in self.ways)
 
     def fixed(self, expr: Expr) -> bool:
-        """The expression is known to be the same for every item. Neither fixed nor varying: not known."""
-        return not self.varies(expr) and self._fixed(expr, self.scope, 0)
+        """The expression is known to be the same for every item, on one of the ways at least: a helper may serve several data
+        sets. Neither fixed nor varying: not known.
+        """
+        on_some_way = any(not way.path.varies(expr, way.step) for way in self.ways)
+        return on_some_way and self._fixed(expr, self.scope, 0)
 
     def _fixed(self, expr: Expr, scope: Scope, depth: int) -> bool:
         if depth > _DEEPEST:

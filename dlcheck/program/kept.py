@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from dlcheck.facts.model import At, Attr, Expr, Name
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Op
 from dlcheck.program.paths import Path, setup_path
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope
@@ -53,6 +53,19 @@ class Kept:
             store.attr == self.attr and is_self(store.base, step.scope) and not store.augmented
             for step in self._steps
             for store in step.scope.stores
+        )
+
+    @cached_property
+    def made_by_items_too(self) -> bool:
+        """The items call the same code that stores it where it is missing: once the set-up did, they find it there."""
+        stores = [
+            (step.scope, store)
+            for step in self._steps
+            for store in step.scope.stores
+            if store.attr == self.attr and is_self(store.base, step.scope)
+        ]
+        return _made_if_missing(self.scope, self.block, self.attr) and all(
+            scope is self.scope and store.at == self.at for scope, store in stores
         )
 
     @cached_property
@@ -141,6 +154,19 @@ def flat(dataset: Dataset, values: Values) -> Values:
 def is_self(expr: Expr, scope: Scope) -> bool:
     """The first parameter of a method, as it stands in that method."""
     return isinstance(expr, Name) and scope.self_name is not None and expr.id == scope.self_name
+
+
+def _made_if_missing(scope: Scope, block: Block | None, attr: str) -> bool:
+    """The place stands behind ``if self.attr is None:`` or ``if not hasattr(self, "attr"):``."""
+    for around in block.chain() if block is not None else ():
+        match around.node.test if around.kind == "if" else None:
+            case Op("is" | "==", (Attr(base, name, _), Const(None, _)), _):
+                if name == attr and is_self(base, scope):
+                    return True
+            case Op("not", (Call(Name("hasattr", _), (base, Const(name, _)), _, _),), _):
+                if name == attr and is_self(base, scope):
+                    return True
+    return False
 
 
 def used_in_worker_init(program: Program, kept: Kept) -> bool:

@@ -10,12 +10,13 @@ from dlcheck.facts.model import (
     Attr,
     Call,
     Expr,
+    Name,
     Star,
     dotted,
 )
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.callees import callee_names
-from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.evaluate import Evaluator, is_property
 from dlcheck.program.lazy import is_lazy
 from dlcheck.program.scope import Block, CallSite, Loop, Scope
 from dlcheck.program.steps import Step, spread, varies
@@ -145,6 +146,10 @@ def _walk(
             for target, owner in _targets(path, value, cls):
                 given = _given(path, step, site.call, target, value)
                 _walk(path, target, owner, given, lazy=inner_lazy, repeats=inner_repeats, depth=depth + 1)
+    for attr, block, method in _properties(path.evaluator, scope, cls):
+        inner_lazy = step.lazy or is_lazy(block, scope, attr.at)
+        inner_repeats = step.repeats or loop_around(block) is not None
+        _walk(path, method, cls, set(), lazy=inner_lazy, repeats=inner_repeats, depth=depth + 1)
     if path.kind in ("item", "iter"):
         for sub, block in scope.subs:
             for value in path.evaluator.values(sub.base, scope):
@@ -158,6 +163,19 @@ def _walk(
                         names.add(getter.self_name)
                     again = loop_around(block) is not None
                     _walk(path, getter, inner, names, lazy=step.lazy, repeats=again, depth=depth + 1)
+
+
+def _properties(
+    evaluator: Evaluator, scope: Scope, cls: Scope | None
+) -> Iterator[tuple[Attr, Block | None, Scope]]:
+    """The properties of its own class that a method asks for, each with where it does."""
+    if cls is None or scope.self_name is None or scope.owner is None:
+        return
+    for attr, block in scope.attrs:
+        if isinstance(attr.base, Name) and attr.base.id == scope.self_name:
+            method = evaluator.method(cls, attr.attr)
+            if method is not None and method is not scope and is_property(method):
+                yield attr, block, method
 
 
 # Transforms in transforms in transforms.

@@ -259,11 +259,7 @@ class Program:
 
     def under_no_grad(self, scope: Scope, block: Block | None, inner: Block | None = None) -> bool:
         """The place runs without gradients: under ``torch.no_grad()``, in a decorated function, after ``eval()``."""
-        around = list(block.chain()) if block is not None else []
-        for item in around:
-            if item.kind == "with" and any(_no_grad(e) for e, _ in item.node.items):
-                return True
-        if any(_no_grad(d) for d in getattr(scope.node, "decorators", ())):
+        if self._without_gradients(scope, block, 0):
             return True
         for site in scope.calls:
             if inner is not None and site.block is not None and inner in site.block.chain():
@@ -274,6 +270,18 @@ class Program:
             if isinstance(func, Attr) and func.attr == "eval" and not site.call.args and site.block is None:
                 return True
         return False
+
+    def _without_gradients(self, scope: Scope, block: Block | None, depth: int) -> bool:
+        """A ``with`` around the place says so, a decorator of its function, or those of all that call the function."""
+        for around in block.chain() if block is not None else ():
+            if around.kind == "with" and any(_no_grad(e) for e, _ in around.node.items):
+                return True
+        if any(_no_grad(d) for d in getattr(scope.node, "decorators", ())):
+            return True
+        callers = self.evaluator.callers.of(scope) if scope.kind == "function" and depth < 3 else []
+        return bool(callers) and all(
+            self._without_gradients(site.scope, site.block, depth + 1) for site, _ in callers
+        )
 
     def is_repeated(self, loader: Loader) -> bool:
         """The program consumes one and the same loader more than once, in a loop that is seen."""

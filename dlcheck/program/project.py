@@ -56,16 +56,20 @@ class Module:
 
 
 class Project:
-    """All files of a project by path; ``load`` gives the facts of one of them, ``settings`` what a file of settings holds."""
+    """All files of a project by path; ``load`` gives the facts of one of them, ``settings`` what a file of settings holds,
+    ``searched`` the folders that a file adds to the search path of imports.
+    """
 
     def __init__(
         self,
         paths: Iterable[str],
         load: Callable[[str], FileFacts],
         settings: Callable[[str], Expr | None] = lambda path: None,
+        searched: Callable[[str], tuple[str, ...]] = lambda path: (),
     ) -> None:
         self.paths = frozenset(paths)
         self._settings = settings
+        self._searched = searched
         self._known_settings: dict[str, Expr | None] = {}
         self._load = load
         self._modules: dict[str, Module | None] = {}
@@ -104,19 +108,23 @@ class Project:
         """The file that ``import dotted`` in the file ``importer`` reads, if it is one of the project's.
 
         Absolute imports are tried from the importer's own folder outwards to the root (scripts put their folder on
-        the path, packages live in the root or in ``src``): the nearest file wins.
+        the path, packages live in the root or in ``src``): the nearest file wins. Folders that the importer itself puts
+        on the path come last.
         """
         folder = importer.rpartition("/")[0]
         key = (dotted, folder)
         if key not in self._found:
-            self._found[key] = self._search(dotted, folder)
-        return self._found[key]
+            self._found[key] = self._search(dotted, folder, ("", "src"))
+        found = self._found[key]
+        if found is None and (added := self._searched(importer)):
+            return self._search(dotted, folder, added)
+        return found
 
-    def _search(self, dotted: str, folder: str) -> str | None:
+    def _search(self, dotted: str, folder: str, below: tuple[str, ...]) -> str | None:
         relative = dotted.replace(".", "/")
         while True:
-            for base in (folder, f"{folder}/src" if folder else "src"):
-                found = self.file_or_package(f"{base}/{relative}" if base else relative)
+            for inner in below:
+                found = self.file_or_package("/".join(part for part in (folder, inner, relative) if part))
                 if found is not None:
                     return found
             if not folder:

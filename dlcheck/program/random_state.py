@@ -10,6 +10,7 @@ from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.items import argument
 from dlcheck.program.scope import Binding, Scope
+from dlcheck.program.values import Made, Value
 
 GENERATORS = frozenset(
     {
@@ -59,7 +60,9 @@ def seed_sources(
             return frozenset({"constant"})
         case Name(name, _):
             return _of_name(name, scope, evaluator, worker, depth)
-        case Attr(_, attr, _):
+        case Attr(base, attr, _):
+            if any(_is_worker_info(value) for value in evaluator.values(base, scope)):
+                return frozenset({"worker"} if attr == "id" else {"other"})
             text = dotted(expr).lower()
             if not text or any(word in text for word in _MOVES) or "worker_info" in text:
                 return frozenset({"worker"} if attr == "id" and "worker" in text else {"other"})
@@ -71,6 +74,13 @@ def seed_sources(
         case Call(_, args, _, _) if args and set(callee_names(evaluator, expr, scope)) & _SAME:
             return inside(*args)
     return frozenset({"other"})
+
+
+def _is_worker_info(value: Value) -> bool:
+    return isinstance(value, Made) and value.what in (
+        "torch.utils.data.get_worker_info",
+        "torch.utils.data._utils.worker.get_worker_info",
+    )
 
 
 def _of_name(name: str, scope: Scope, evaluator: Evaluator, worker: str, depth: int) -> frozenset[Source]:

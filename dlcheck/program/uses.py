@@ -61,6 +61,8 @@ _PARTS_OF_MODELS = frozenset(
     "param_groups parameters named_parameters modules named_modules children named_children buffers "
     "named_buffers state_dict defaults".split()
 )
+# Calls of frameworks that give a loader back whose batches are on the device already.
+_PREPARING = frozenset({"prepare", "prepare_data_loader", "setup_dataloaders"})
 # A loader wrapped more often than this is not recognised.
 _DEEPEST_WRAP = 5
 
@@ -89,6 +91,8 @@ class Consumption:
     evaluator: Evaluator
     loaders: tuple[Loader, ...]
     uses: list[Use] = field(default_factory=list)
+    # Loaders that Accelerate or Fabric has taken over: they move the batches.
+    prepared: set[Loader] = field(default_factory=set)
     _by_call: dict[int, list[Loader]] = field(default_factory=dict)
     # By the identity of a value, which is kept along with the answer.
     _given: dict[tuple[int, int], tuple[Value, tuple[Loader, ...]]] = field(default_factory=dict)
@@ -183,6 +187,9 @@ class Consumption:
                         )
                 elif name.rpartition(".")[2] in ("fit", "validate", "test", "predict"):
                     self._framework(site.call, scope, site.block)
+                elif self._prepares(site.call, scope):
+                    for argument in site.call.args:
+                        self.prepared.update(self.loaders_in(argument, scope))
         for loader in self.loaders:
             if self._hook_of(loader) is not None:
                 self.uses.append(Use("hook", (loader,), loader.scope, None, None, None, loader.at))
@@ -200,6 +207,16 @@ class Consumption:
             loaders = self.loaders_in(argument, scope)
             if loaders:
                 self.uses.append(Use("hook", loaders, scope, block, None, None, call.at))
+
+    def _prepares(self, call: Call, scope: Scope) -> bool:
+        """``accelerator.prepare(model, loader)``, ``fabric.setup_dataloaders(loader)``."""
+        func = call.func
+        if not isinstance(func, Attr) or func.attr not in _PREPARING:
+            return False
+        if func.attr != "prepare" or "accelerat" in dotted(func.base).lower():
+            return True
+        receivers = self.evaluator.values(func.base, scope)
+        return any(isinstance(v, Made) and v.what == "accelerate.Accelerator" for v in receivers)
 
     def _hook_of(self, loader: Loader) -> str | None:
         """The Lightning hook that a loader is built in."""
@@ -241,23 +258,26 @@ class Consumption:
         return frozenset(around) - self._building_loops(loader.scope, loader.site.block, sure, 0, set())
 
     def _starts(self, use: Use) -> list[tuple[Scope, Block | None]]:
-        """Where a pass over the loader begins: at the loop itself, but for ``next(it)`` where ``it = iter(loader)`` stands."""
+        """Where a pass over the loader begins: at the loop itself, but for ``next(it)`` where ``it = iter(loader)`` stands,
+        or where a generator or a prefetcher of the project is made. What these begin inside is a use of its own.
+        """
         if use.kind != "next" or use.source is None:
             return [(use.scope, use.block)]
         begun: list[tuple[Scope, Block | None]] = []
         for value in self.evaluator.values(use.source, use.scope):
-            if isinstance(value, Made) and value.what == "builtins.iter":
-                begun += [(value.scope, s.block) for s in value.scope.calls if s.call is value.call]
+            if isinstance(value, Made) and id(value.call) not in self._by_call:
+                if value.what == "builtins.iter" or isinstance(value.what, Scope):
+                    begun += [(value.scope, s.block) for s in value.scope.calls if s.call is value.call]
         return begun or [(use.scope, use.block)]
 
     def _building_loops(
-        self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[int]
+        self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[tuple[int, int]]
     ) -> set[Block]:
         """The loops that run a place in every turn; with ``conditional``, also those that may."""
         out: set[Block] = set()
-        if id(scope) in seen or depth > 8:
+        if (id(scope), id(block)) in seen or depth > 8:
             return out
-        seen.add(id(scope))
+        seen.add((id(scope), id(block)))
         for around in block.chain() if block is not None else ():
             if around.kind in ("if", "else", "except") and not conditional:
                 return out
@@ -269,14 +289,14 @@ class Consumption:
         return out
 
     def _loops_for(
-        self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[int]
+        self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[tuple[int, int]]
     ) -> set[Block]:
         """The loops that run a place again and again, those of the callers included; where some callers hand over the
         loader, the others are not followed."""
         out: set[Block] = set()
-        if id(scope) in seen or depth > 8:
+        if (id(scope), id(block)) in seen or depth > 8:
             return out
-        seen.add(id(scope))
+        seen.add((id(scope), id(block)))
         if block is not None:
             out |= {b for b in block.chain() if b.kind in ("for", "while")}
         if scope.kind not in ("function", "lambda"):
