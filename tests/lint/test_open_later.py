@@ -59,6 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_each_process_opens_the_file_itself(folder: Path) -> None:
+    pytest.importorskip("torch")
     data = folder / "data"
     data.write_bytes(b"abcd")
     Path(f"{data}.index").write_bytes(bytes([3, 2, 1, 0]))
