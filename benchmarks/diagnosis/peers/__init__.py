@@ -1,0 +1,1 @@
+"""Other tools, asked about the same pipelines: one module per tool."""
