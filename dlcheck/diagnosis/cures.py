@@ -5,12 +5,13 @@ from __future__ import annotations
 from statistics import median
 
 from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.handover import named_tensors
 from dlcheck.diagnosis.units import amount
 
-# Pickled content, rather than the names of tensors in shared memory; torch names each in some 200 bytes.
+# Pickled content, rather than the names of tensors in shared memory.
 _PICKLED_BYTES = 65_536
-_FEW_NAMES_BYTES = 2_048
-_NAME_BYTES = 200
+# From here on their number is what makes them costly.
+_MANY_TENSORS = 20
 # From here on copying takes longer than all else about handing over (some ms).
 _HEAVY_BYTES = 8_000_000
 
@@ -63,6 +64,11 @@ _CURES = {
         "Look at the line where it stands. Set timeout= on the DataLoader, so that a stuck worker raises an"
         " error instead of waiting for ever."
     ),
+    "hang, not looked at": (
+        "Let it stand for longer: dlcheck looks after 10 s, and a minute, where it stands (or ask"
+        " `py-spy dump --pid` of the process that is named above). Set timeout= on the DataLoader, so that a stuck worker"
+        " raises an error instead of waiting for ever."
+    ),
     "hang at a lock": (
         "Look at the line where it stands. If a thread of the training process held that lock when the workers"
         " were forked, it stays locked in them for ever: start such threads later, or pass"
@@ -79,6 +85,30 @@ _CURES = {
     ),
 }
 
+_LAST_RESORTS = {
+    "fetch-cpu": (
+        "Compute less for each item: do before training what is the same in every epoch (decoding, resizing,"
+        " parsing), and read no more than is used."
+    ),
+    "fetch-io": (
+        "Wait less for each item: read larger pieces, from nearer storage, and what is the same in every epoch"
+        " only once."
+    ),
+    "collate": (
+        "Do less in collate_fn: what concerns one sample belongs into the dataset, or before training; what is left"
+        " should join arrays or tensors as a whole, not value by value."
+    ),
+    "main-process": (
+        "Compute less for each item: do before training what is the same in every epoch (decoding, resizing,"
+        " parsing), and read no more than is used."
+    ),
+}
+
+
+def last_resort(verdict: str) -> str | None:
+    """What to change where no setting of the loader helps, and no line stands out."""
+    return _LAST_RESORTS.get(verdict)
+
 
 def cure(evidence: Evidence, verdict: str) -> str | None:
     """What to change in the code where ``verdict`` holds; None where there is no general answer."""
@@ -94,6 +124,8 @@ def cure(evidence: Evidence, verdict: str) -> str | None:
 def _kind_of_hang(evidence: Evidence) -> str:
     if any(incident.kind == "unpicklable-batch" for incident in evidence.incidents):
         return "unpicklable-batch"
+    if not any(incident.stack for incident in evidence.incidents):
+        return "hang, not looked at"
     waits_for_lock = any(incident.detail.endswith("waits for a lock") for incident in evidence.incidents)
     forked = evidence.workers and evidence.loader.settings.get("start_method") == "fork"
     return "hang at a lock" if waits_for_lock and forked else "hang"
@@ -124,10 +156,11 @@ def _transfer(evidence: Evidence) -> str:
             f"Return tensors from the dataset and let collate stack them. Tensors go through shared memory;"
             f" NumPy arrays, strings and other objects are pickled, here {amount(size)} for each batch."
         )
-    if size > _FEW_NAMES_BYTES:
+    tensors = named_tensors(size)
+    if tensors > _MANY_TENSORS:
         return (
-            f"Put fewer tensors into a batch: some {size / _NAME_BYTES:.0f} are sent one by one. Stack them into"
-            " a few in collate_fn."
+            f"Put fewer tensors into a batch: some {tensors} are sent one by one. Stack them into a few in"
+            " collate_fn."
         )
     heavy = [
         b.size_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.size_bytes

@@ -19,8 +19,8 @@ The first of these that holds leads, the others that hold follow in ``also``:
                    waited for a core, since no change of this loader gives it one
          fetch-*   too-few-workers where no single line has half of the fetch, workers are busy, cores are free,
                    and the simulation says that more workers help
-    8  imbalance, duplicates    lead whatever the workers wait for; memory-growth leads a loop that is healthy
-                                otherwise
+    8  imbalance, duplicates    lead whatever the workers wait for, imbalance only where the loop waits for them;
+                                memory-growth leads a loop that is healthy otherwise
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlcheck.diagnosis import wording
-from dlcheck.diagnosis.attribution import WORKER_BUSY
+from dlcheck.diagnosis.attribution import WORKER_BUSY, by_cause
 from dlcheck.diagnosis.burden import Burden, burden, exceeds_cores, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
 from dlcheck.diagnosis.faults import (
@@ -81,7 +81,8 @@ def judge(evidence: Evidence, duplicated: bool = False) -> Judgement:
         # What killed the run says more than how it waited; a hang is a wait in itself.
         return Judgement(dead[0], (*dead[1:], *found))
     if not evidence.batches:
-        return Judgement(Verdict("unknown", "No batch was loaded: there is nothing to judge."), ())
+        unknown = Verdict("unknown", "No batch was loaded: there is nothing to judge.")
+        return Judgement(never_started(evidence) or unknown, ())
     load = burden(evidence)
     waiting = startup_once(evidence, load) or tiny_batches(evidence, load)
     if waiting is None and not load.is_light:
@@ -92,9 +93,19 @@ def judge(evidence: Evidence, duplicated: bool = False) -> Judgement:
             # Whatever the workers are slow at, they do too much of it.
             return Judgement(found[0], (waiting, *beside, *found[1:]))
         return Judgement(waiting, (*beside, *found))
+    # Workers whose batches are ready in time may divide the work as they like.
+    found = [verdict for verdict in found if verdict.name != "imbalance"]
     if found:
         return Judgement(found[0], tuple(found[1:]))
     return Judgement(Verdict("healthy", wording.healthy(evidence, load)), ())
+
+
+def never_started(evidence: Evidence) -> Verdict | None:
+    """The run ended while the workers were being started, and that took long."""
+    start = by_cause(evidence.parts).get("startup", 0)
+    if not evidence.workers or start < max(_ONCE_NS, _HALF * evidence.wait):
+        return None
+    return Verdict("startup", wording.never_started(evidence, start))
 
 
 def startup_once(evidence: Evidence, load: Burden) -> Verdict | None:
@@ -279,7 +290,7 @@ def too_few_workers(evidence: Evidence, beside: bool = False) -> Verdict | None:
     more = predict(evidence.model, {"num_workers": setup.num_workers}, setup)
     if more is None or more.low < _WORTH:
         return None
-    return Verdict("too-few-workers", wording.too_few_workers(evidence, usable - wanted, beside))
+    return Verdict("too-few-workers", wording.too_few_workers(evidence, wanted, usable, beside))
 
 
 def dominant_line(evidence: Evidence, stage: str) -> HotLine | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dlcheck.diagnosis.burden import HEALTHY_SHARE, Burden, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
-from dlcheck.diagnosis.hotlines import FEWEST_SAMPLES
+from dlcheck.diagnosis.hotlines import BESIDE, FEWEST_SAMPLES
 from dlcheck.diagnosis.units import amount, cores, duration, share
 
 # From here on a batch in the pipe is more than the names of a few tensors.
@@ -64,6 +64,12 @@ def startup_once(evidence: Evidence, start: int) -> str:
     )
 
 
+def never_started(evidence: Evidence, start: int) -> str:
+    """``start``: as for ``startup_once``."""
+    workers = "1 worker" if evidence.workers == 1 else f"{evidence.workers} workers"
+    return f"No batch came: the run ended while {workers} were being started, for {duration(start)}."
+
+
 def tiny_batches(evidence: Evidence, load: Burden) -> str:
     """Handing over costs more than it is worth."""
     step = duration(evidence.step) if evidence.step is not None else "less"
@@ -88,13 +94,13 @@ def main_process(evidence: Evidence, most: str) -> str:
     )
 
 
-def too_few_workers(evidence: Evidence, free: float, beside: bool = False) -> str:
-    """``free``: cores that the workers leave. ``beside``: as for ``by_cause``."""
+def too_few_workers(evidence: Evidence, wanted: float, usable: float, beside: bool = False) -> str:
+    """``wanted``: cores that the workers want, of those that they may use. ``beside``: as for ``by_cause``."""
     workers = evidence.workers
-    who = "1 worker is" if workers == 1 else f"{workers} workers are"
+    who, wants = ("1 worker is", "wants") if workers == 1 else (f"{workers} workers are", "want")
     text = (
-        f"{who} busy {share(evidence.making.busy_share or 0.0)} of the time, and {cores(free)} left: more workers"
-        " would help."
+        f"{who} busy {share(evidence.making.busy_share or 0.0)} of the time, and {wants}"
+        f" {share(wanted / usable)} of {cores(usable)}: more workers would help."
     )
     return text if beside else f"{waits(evidence)} {text}"
 
@@ -137,7 +143,8 @@ def _dispatch(evidence: Evidence) -> str:
 
 def _main_gil(evidence: Evidence) -> str:
     return (
-        "Batches are ready, but the training process is busy with other Python work and does not take them."
+        "Batches are ready, but the training process is busy with other Python work and does not take"
+        f" them{_where(evidence, BESIDE)}."
     )
 
 
@@ -157,9 +164,13 @@ def _startup(evidence: Evidence) -> str:
     again = (
         "The loader is made anew, and its workers started," if evidence.loader.made > 1 else "Workers start"
     )
-    return (
+    text = (
         f"{again} {evidence.restarts + 1} times: after the first time, that takes {duration(start)},"
-        f" {share(start / wall if wall > 0 else 0.0)} of the loop's time."
+        f" {share(start / wall if wall > 0 else 0.0)} of the loop's time"
+    )
+    init = evidence.recurring.get(("startup", "worker_init_fn"), 0)
+    return text + (
+        f", most of it in worker_init_fn{_where(evidence, 'worker_init_fn')}." if 2 * init > start else "."
     )
 
 

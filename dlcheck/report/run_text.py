@@ -25,6 +25,7 @@ from dlcheck.report.words import LABELS
 _BAR = 60
 _PLAIN_WIDTH = 110
 _MOST_LINES = 5
+_LEAST_SHARE = 0.005
 _MOST_WORKERS = 8
 _MOST_FINDINGS = 10
 _MOST_ALIKE = 2
@@ -271,6 +272,10 @@ def _ranks(ranks: tuple[RankLateness, ...]) -> Table:
 
 def _lines(report: Report, loader: LoaderDiagnosis, arrow: str) -> Iterator[RenderableType]:
     sampled = [culprit for culprit in loader.culprits if culprit.samples]
+    # What cost nothing is nobody to blame.
+    sampled = [culprit for culprit in sampled if culprit.wait_s >= _LEAST_SHARE * loader.wall_s] or sampled[
+        :1
+    ]
     if sampled:
         yield Text("  Lines that the loop waited for", "bold").append("  in shares of its time", "dim")
     else:

@@ -70,3 +70,11 @@ def test_a_changing_dataset_forbids_persistent_workers() -> None:
     ]
     assert {"persistent_workers": True} in changes[0]
     assert not any("persistent_workers" in change for change in changes[1])
+
+
+def test_a_finding_about_what_is_right_has_no_price() -> None:
+    life = loader([iterator([steady(100, 50, 10)], 1)])
+    unclosed = finding("DLC106", "/project/data.py", 12, (10, 20))
+    result = diagnose(timeline(life, stacks=sampled(OPENS)), [unclosed])
+    assert result.findings[0].cost_s is None
+    assert result.loaders[0].culprits[0].finding is None
