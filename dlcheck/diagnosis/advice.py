@@ -118,9 +118,15 @@ def _edits(
     if model is None:
         return
     setup = model.setup
-    count = _best_workers(evidence, predicted)
+    count = None if "duplicates" in names else _best_workers(evidence, predicted)
     if count is not None:
         text = f"Set num_workers={count} instead of {setup.num_workers}."
+        if evidence.loader.settings.get("iterable") and setup.num_workers < 2 and count > 1:
+            # That several workers divide the data has not been seen.
+            text += (
+                " Only if __iter__ yields each worker's own part (torch.utils.data.get_worker_info()): else every"
+                f" sample comes {count} times."
+            )
         yield _Edit({"num_workers": count}, text, with_workers(setup, count))
     elif _pays(_of(predicted, {"num_workers": 0})) and not _is_prepared(evidence):
         saved = "starting workers again" if names[0] == "startup" else "getting it from a worker"
@@ -282,7 +288,10 @@ def _line_advice(evidence: Evidence, culprit: Culprit, predicted: Sequence[Predi
         f" {duration(culprit.wait_s * 1e9)} for it"
     )
     if culprit.finding is not None:
-        text += f". {culprit.finding.rule}: {culprit.finding.help or culprit.finding.message}"
+        finding = culprit.finding
+        # It may be the cause of what this line costs, or another one in the same function.
+        at = "" if culprit.is_found else f" at line {finding.place.line}, in the same function"
+        text += f". {finding.rule}{at}: {finding.help or finding.message}"
     change = _line_change(culprit, 2)
     prediction = _of(predicted, change)
     if stage_wait_s(evidence, culprit.stage) * 1e9 < 0.1 * evidence.wait or (

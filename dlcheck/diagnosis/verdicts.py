@@ -16,7 +16,8 @@ The first of these that holds leads, the others that hold follow in ``also``:
                    batch in front was doing
          queued    what its worker was doing
          cpu-wait  oversubscribed where the workers alone want more cores than there are; else the stage that
-                   waited for a core, since no change of this loader gives it one
+                   waited for a core, since no change of this loader gives it one: computing and blocked as it was
+                   otherwise
          fetch-*   too-few-workers where no single line has half of the fetch, workers are busy, cores are free,
                    and the simulation says that more workers help
     8  imbalance, duplicates    lead whatever the workers wait for, imbalance only where the loop waits for them;
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 
 from dlcheck.diagnosis import wording
 from dlcheck.diagnosis.attribution import WORKER_BUSY, by_cause
-from dlcheck.diagnosis.burden import Burden, burden, exceeds_cores, wanted_cores
+from dlcheck.diagnosis.burden import Burden, burden, exceeds_cores, innermost, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
 from dlcheck.diagnosis.faults import (
     Verdict,
@@ -156,9 +157,13 @@ def folded(evidence: Evidence) -> dict[str, int]:
         name = cause
         if cause in ("reorder", "queued") and detail and not (cause == "reorder" and keep_reorder):
             name = detail
-        if detail in WORKER_BUSY.values() or (name == "cpu-wait" and not keep_queue):
-            # What waited for a core, or had the worker's GIL, had work to do.
-            name = "collate" if detail in ("collate", WORKER_BUSY["collate"]) else "fetch-cpu"
+        if detail in WORKER_BUSY.values():
+            # What had the worker's GIL had work to do.
+            name = "collate" if detail == WORKER_BUSY["collate"] else "fetch-cpu"
+        if name == "cpu-wait" and not keep_queue:
+            for stage, weight in _without_queue(evidence, detail):
+                causes[stage] = causes.get(stage, 0) + round(ns * weight)
+            continue
         if name == "main" and evidence.workers and not _is_main_busy(evidence):
             # Nothing kept the process from receiving: waking up is a part of the transfer.
             name = "transfer"
@@ -170,6 +175,24 @@ def folded(evidence: Evidence) -> dict[str, int]:
     if keep_queue:
         causes["cpu-wait"] = causes.get("cpu-wait", 0) + handover.starved_all
     return causes
+
+
+def _without_queue(evidence: Evidence, detail: str) -> tuple[tuple[str, float], ...]:
+    """What a stage that waited for a core was at otherwise, as shares. A thread that computes loses its core to others; one
+    that slept, or was blocked, wakes and finds none. On a machine of its own it would do the one and the other as it
+    did, so what others took says no more about it than that.
+    """
+    if detail == "collate":
+        return (("collate", 1.0),)
+    clocked = {"fetch-cpu": 0, "fetch-io": 0}
+    for part, ns in evidence.blamed.items():
+        inner = innermost(part)
+        if inner in clocked:
+            clocked[inner] += ns
+    whole = sum(clocked.values())
+    if not whole:
+        return (("fetch-cpu", 1.0),)
+    return tuple((name, ns / whole) for name, ns in clocked.items())
 
 
 def _is_main_busy(evidence: Evidence) -> bool:
@@ -232,8 +255,8 @@ def _within_main(evidence: Evidence) -> dict[str, int]:
     parts: dict[str, int] = {}
     for (cause, detail), ns in evidence.recurring.items():
         name = detail if cause == "main" and detail else cause
-        name = "fetch-cpu" if name == "cpu-wait" else name
-        parts[name] = parts.get(name, 0) + ns
+        for stage, weight in _without_queue(evidence, "") if name == "cpu-wait" else ((name, 1.0),):
+            parts[stage] = parts.get(stage, 0) + round(ns * weight)
     return parts
 
 

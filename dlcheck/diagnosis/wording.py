@@ -30,7 +30,9 @@ def waits(evidence: Evidence) -> str:
 
 def healthy(evidence: Evidence, load: Burden) -> str:
     """Leave the loader alone."""
-    if load.all < HEALTHY_SHARE:
+    if load.all < HEALTHY_SHARE and not evidence.workers:
+        text = f"Loading, without workers, takes {share(load.all)} of the loop's time: little to gain by a change."
+    elif load.all < HEALTHY_SHARE:
         text = f"Batches are ready in time: the loop waits for data {share(load.all)} of its time."
     elif load.own >= HEALTHY_SHARE and evidence.run_share < 0.5:
         text = (

@@ -300,7 +300,9 @@ def _line(report: Report, loader: LoaderDiagnosis, culprit: Culprit, arrow: str)
     if culprit.stage != "fetch":
         function.append(f" ({culprit.stage})", "dim")
     if culprit.finding is not None:
-        function.append(f"  {culprit.finding.rule} {culprit.finding.name}", "bold yellow")
+        finding = culprit.finding
+        named = finding.name if culprit.is_found else f"at line {finding.place.line}"
+        function.append(f"  {finding.rule} {named}", "bold yellow")
     where = Text(f"{report.shown(culprit.site.file)}:{culprit.site.line}", "cyan")
     return Text(share(part) if culprit.samples else ""), where, function
 

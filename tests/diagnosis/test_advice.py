@@ -169,3 +169,38 @@ def test_a_loop_without_workers_does_not_prepare_itself() -> None:
         return any(advice.change == {"num_workers": 0} for advice in found.advice)
 
     assert is_advised(prepared(10)) and not is_advised(prepared(400))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_more_workers_for_an_iterable_dataset_must_divide_it(workers: int) -> None:
+    made = steady(60, 50, 5, max(1, workers))
+    if not workers:
+        made = epoch(
+            [batch(i, None, asked=60 * i, got=60 * i + 50, fetch=(60 * i, 60 * i + 50)) for i in range(60)]
+        )
+    for iterable in (True, False):
+        found = diagnosis(loader([iterator([made], workers)], iterable=iterable))
+        (more,) = [advice.text for advice in found.advice if list(advice.change) == ["num_workers"]]
+        assert ("get_worker_info" in more) == (iterable and workers < 2)
+
+
+def slept(cpu_ms: float) -> LoaderDiagnosis:
+    """Fetches that take 50 ms without others, who take cores for another 30 of each, on a machine that is full."""
+    made = steady(60, 80, 5, 1)
+    made = replace(made, batches=tuple(replace(b, fetch=cost(80, cpu_ms, 30)) for b in made.batches))
+    times = [n * 1_000_000_000 for n in range(7)]
+    return diagnose(
+        replace(
+            timeline(
+                loader([iterator([made], workers=1)]),
+                processes=tuple(ProcessSample(t, 110, 0.1 * t / 1e9, 10**8) for t in times),
+                machine=tuple(MachineSample(t, 2.0 * t / 1e9, 10**10) for t in times),
+            ),
+            environment={"affinity": 2, "cpu_count": 2, "cpu_quota": None, "directory": "/project"},
+        )
+    ).loaders[0]
+
+
+def test_others_on_the_machine_do_not_make_a_sleep_computing() -> None:
+    assert (slept(2).verdict, [name for name, _ in slept(2).also if name == "fetch-cpu"]) == ("fetch-io", [])
+    assert slept(49).verdict == "fetch-cpu"

@@ -46,6 +46,9 @@ def test_a_finding_of_the_same_function_covers_the_line_and_one_of_another_does_
     run = timeline(life, stacks=sampled(OPENS))
     assert diagnose(run, [far]).loaders[0].culprits[0].finding is None
     assert diagnose(run, [far, near]).loaders[0].culprits[0].finding is near
+    # It need not be why the line takes long.
+    advice = "".join(each.text for each in diagnose(run, [near]).loaders[0].advice)
+    assert "DLC104 at line 15, in the same function" in advice
 
 
 def test_rules_on_the_loader_are_priced_by_its_waits() -> None:
