@@ -37,7 +37,8 @@ _NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate")) | _BUSY
 class Burden:
     """Parts of the waits that recur, as shares of the loop's time, without what comes once.
 
-    ``own``: of the time that the loop would take without others. ``limit``: above it, the loader is at fault.
+    ``own``, ``price_alone``: of the time that the loop would take without others. ``limit``: above it, the loader is at
+    fault.
     """
 
     all: float
@@ -45,6 +46,7 @@ class Burden:
     others: float
     own: float
     limit: float
+    price_alone: float = 0.0
 
     @property
     def is_light(self) -> bool:
@@ -79,7 +81,9 @@ def burden(evidence: Evidence) -> Burden:
             taken += _waited_for_core(evidence.recurring)
     own = max(0.0, whole - price - taken)
     alone = max(wall - taken, own + price)
-    return Burden(whole / wall, price / wall, taken / wall, own / alone if alone else 0.0, limit)
+    if not alone:
+        return Burden(whole / wall, price / wall, taken / wall, 0.0, limit)
+    return Burden(whole / wall, price / wall, taken / wall, own / alone, limit, price / alone)
 
 
 def innermost(part: Part) -> str:

@@ -116,6 +116,11 @@ def cure(evidence: Evidence, verdict: str) -> str | None:
         return _transfer(evidence)
     if verdict == "hang":
         return _CURES[_kind_of_hang(evidence)]
+    if verdict == "collate" and str(evidence.loader.settings.get("collate_fn") or "").endswith(
+        ".default_collate"
+    ):
+        # It does little else than copy.
+        return _heavy(evidence)
     if verdict == "oversubscribed":
         return _oversubscribed(evidence)
     return _CURES.get(verdict)
@@ -162,15 +167,20 @@ def _transfer(evidence: Evidence) -> str:
             f"Put fewer tensors into a batch: some {tensors} are sent one by one. Stack them into a few in"
             " collate_fn."
         )
-    heavy = [
-        b.size_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.size_bytes
-    ]
-    if heavy and median(heavy) >= _HEAVY_BYTES:
-        return (
-            f"Send less: each batch of {amount(median(heavy))} is copied to shared memory. Use a smaller dtype (uint8,"
-            " float16) or crop in the dataset, and convert in the training process."
-        )
-    return (
+    return _heavy(evidence) or (
         "Use larger batches, or load without workers where loading is cheap: the cost of taking a batch from a"
         " worker hardly depends on its size."
+    )
+
+
+def _heavy(evidence: Evidence) -> str | None:
+    """What to do about batches whose bytes take long to copy."""
+    sizes = [
+        b.size_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.size_bytes
+    ]
+    if not sizes or median(sizes) < _HEAVY_BYTES:
+        return None
+    return (
+        f"Send less: each batch of {amount(median(sizes))} is copied to shared memory. Use a smaller dtype (uint8,"
+        " float16) or crop in the dataset, and convert in the training process."
     )

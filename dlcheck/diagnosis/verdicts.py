@@ -129,7 +129,7 @@ def tiny_batches(evidence: Evidence, load: Burden) -> Verdict | None:
     On a machine whose cores are taken, what handing over costs says little of the loader: there the replay must say
     that the loop would be faster without workers.
     """
-    if load.price < max(_PRICE_SHARE, load.own):
+    if load.price_alone < max(_PRICE_SHARE, load.own):
         return None
     if evidence.handover.starved_all:
         model = evidence.model
