@@ -84,6 +84,8 @@ def _title(report: Report) -> Text:
         text.append("Data loading stands still.", _BAD)
     elif blamed and blamed[0].verdict in FATAL:
         text.append("Data loading ended this run.", _BAD)
+    elif blamed and all(loader.verdict == "memory-growth" for loader in blamed):
+        text.append("Data loading uses more and more memory.", _BAD)
     elif blamed:
         wall_s = sum(loader.wall_s for loader in diagnosis.loaders)
         loops = "loop" if len(diagnosis.loaders) == 1 else "loops"
