@@ -20,7 +20,7 @@ from dlcheck.diagnosis.model import Advice, Culprit
 from dlcheck.diagnosis.prediction import Model, Prediction, predict, with_workers, worker_counts
 from dlcheck.diagnosis.simulation import Setup
 from dlcheck.diagnosis.units import cores, duration
-from dlcheck.diagnosis.verdicts import Judgement
+from dlcheck.diagnosis.verdicts import Judgement, could_load_itself
 from dlcheck.lint.finding import Finding
 
 GAIN = 1.05
@@ -54,7 +54,8 @@ def predictions(evidence: Evidence, culprits: Sequence[Culprit]) -> tuple[Predic
     for count in worker_counts(model.setup, evidence.cores, share if share is not None else 1.0):
         setups.append(({"num_workers": count}, with_workers(model.setup, count)))
     if model.setup.num_workers:
-        setups.append(({"num_workers": 0}, with_workers(model.setup, 0)))
+        if could_load_itself(evidence):
+            setups.append(({"num_workers": 0}, with_workers(model.setup, 0)))
         for factor in (2, 4):
             value = model.setup.prefetch_factor * factor
             setups.append(({"prefetch_factor": value}, replace(model.setup, prefetch_factor=value)))

@@ -26,8 +26,8 @@ HEALTHY_SHARE = 0.05
 # is a guess then. With all of it, a loader must wait for three times as much before it is blamed.
 _DOUBT = 0.1
 
-# Others who use less than this many cores are background noise.
-_OTHERS = 0.25
+OTHERS = 0.25
+"""Others who use less than this many cores are background noise."""
 
 _BUSY = frozenset(WORKER_BUSY.values())
 _NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate")) | _BUSY
@@ -68,7 +68,7 @@ def burden(evidence: Evidence) -> Burden:
         # Workers that persist are told that an epoch begins, and begin to fill their queues.
         price += sum(ns for (cause, _), ns in evidence.recurring.items() if cause == "startup")
     taken = 0.0
-    if others >= _OTHERS and not exceeds_cores(evidence):
+    if others >= OTHERS and not exceeds_cores(evidence):
         taken += evidence.handover.starved_all
         working = sum(
             ns - evidence.handover.price.get(part, 0) - evidence.handover.starved.get(part, 0)

@@ -175,12 +175,10 @@ def _transfer(evidence: Evidence) -> str:
 
 def _heavy(evidence: Evidence) -> str | None:
     """What to do about batches whose bytes take long to copy."""
-    sizes = [
-        b.size_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.size_bytes
-    ]
-    if not sizes or median(sizes) < _HEAVY_BYTES:
+    size = evidence.batch_bytes
+    if size < _HEAVY_BYTES:
         return None
     return (
-        f"Send less: each batch of {amount(median(sizes))} is copied to shared memory. Use a smaller dtype (uint8,"
+        f"Send less: each batch of {amount(size)} is copied to shared memory. Use a smaller dtype (uint8,"
         " float16) or crop in the dataset, and convert in the training process."
     )

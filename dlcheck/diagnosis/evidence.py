@@ -123,6 +123,12 @@ class Evidence:
         return self.blocked.locked >= _LOCKED
 
     @property
+    def batch_bytes(self) -> float:
+        """The median size of a batch; 0 where it is not known."""
+        sizes = [b.size_bytes for b in _batches(self.loader) if b.size_bytes is not None]
+        return median(sizes) if sizes else 0.0
+
+    @property
     def wait_share(self) -> float:
         """The part of the loop's time that it waited."""
         return self.wait / self.wall if self.wall else 0.0

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 from dlcheck.diagnosis import wording
 from dlcheck.diagnosis.attribution import WORKER_BUSY, by_cause
-from dlcheck.diagnosis.burden import Burden, burden, exceeds_cores, innermost, wanted_cores
+from dlcheck.diagnosis.burden import OTHERS, Burden, burden, exceeds_cores, innermost, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
 from dlcheck.diagnosis.faults import (
     Verdict,
@@ -40,7 +40,7 @@ from dlcheck.diagnosis.faults import (
     memory_growth,
     shared_across_threads,
 )
-from dlcheck.diagnosis.handover import is_busy
+from dlcheck.diagnosis.handover import is_busy, is_saturated
 from dlcheck.diagnosis.hotlines import FEWEST_SAMPLES, HotLine
 from dlcheck.diagnosis.prediction import predict, with_workers
 
@@ -54,6 +54,8 @@ _WORTH = 1.1
 _MADE = ("fetch-cpu", "fetch-io", "collate")
 _DIVISION = ("imbalance", "duplicates")
 _BUSY_WORKER = 0.8
+# torch divides an operation among threads from 32 768 elements on (``at::internal::GRAIN_SIZE``).
+_GRAIN_BYTES = 4 * 32_768
 
 _NAMES = {
     "main": "main-gil",
@@ -129,7 +131,7 @@ def tiny_batches(evidence: Evidence, load: Burden) -> Verdict | None:
     On a machine whose cores are taken, what handing over costs says little of the loader: there the replay must say
     that the loop would be faster without workers.
     """
-    if load.price_alone < max(_PRICE_SHARE, load.own):
+    if load.price_alone < max(_PRICE_SHARE, load.own) or not could_load_itself(evidence):
         return None
     if evidence.handover.starved_all:
         model = evidence.model
@@ -167,7 +169,7 @@ def folded(evidence: Evidence) -> dict[str, int]:
         if name == "main" and evidence.workers and not _is_main_busy(evidence):
             # Nothing kept the process from receiving: waking up is a part of the transfer.
             name = "transfer"
-        if part == ("transfer", "unpickle") and _has_no_gil(evidence):
+        if part == ("transfer", "unpickle") and has_no_gil(evidence):
             held_up = max(0, ns - handover.content_ns)
             causes["main"] = causes.get("main", 0) + held_up
             ns -= held_up
@@ -203,12 +205,22 @@ def _is_main_busy(evidence: Evidence) -> bool:
     return busy is None or is_busy(busy, evidence.cores)
 
 
-def _has_no_gil(evidence: Evidence) -> bool:
+def has_no_gil(evidence: Evidence) -> bool:
     """Whether other threads of the training process were on a core for half of the time that its loop waited, so that
     what takes a batch in must wait for them. A thread that pins memory takes batches in itself.
     """
     busy = evidence.main_busy
     return busy is not None and is_busy(busy, evidence.cores) and not evidence.loader.settings.get("pinning")
+
+
+def could_load_itself(evidence: Evidence) -> bool:
+    """Whether what the workers do says how fast a loop without workers would be. Not where other threads have the GIL,
+    which the loop would need all the time then. Nor where it would compute large tensors with torch's pool of threads,
+    where workers use one thread, and others have the cores: each operation waits for the last thread to find one.
+    """
+    others = evidence.cores.others or 0.0
+    crowded = is_saturated(evidence.cores) and others >= OTHERS
+    return not has_no_gil(evidence) and not (crowded and evidence.batch_bytes >= _GRAIN_BYTES)
 
 
 def _waiting(evidence: Evidence) -> Verdict | None:

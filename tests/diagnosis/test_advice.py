@@ -128,6 +128,9 @@ def test_what_a_busy_thread_computes_while_the_loop_waits_is_to_blame() -> None:
     assert found.verdict == "main-gil" and "board.py:20 (draw)" in found.sentence
     assert [(c.site.line, c.stage, c.samples) for c in found.culprits[:1]] == [(20, "thread", 190)]
     assert "Move other Python work" in found.advice[0].text
+    # It would have the GIL of a loop that loads itself all the more.
+    assert all(p.change != {"num_workers": 0} for p in found.predictions)
+    assert any(p.change == {"num_workers": 0} for p in beside(0.5).predictions)
     assert all(culprit.stage != "thread" for culprit in beside(0.5).culprits)
 
 
@@ -204,3 +207,25 @@ def slept(cpu_ms: float) -> LoaderDiagnosis:
 def test_others_on_the_machine_do_not_make_a_sleep_computing() -> None:
     assert (slept(2).verdict, [name for name, _ in slept(2).also if name == "fetch-cpu"]) == ("fetch-io", [])
     assert slept(49).verdict == "fetch-cpu"
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "others", "said"), [(50_000_000, 1.8, False), (4_000, 1.8, True), (50_000_000, 0.0, True)]
+)
+def test_large_tensors_are_not_computed_by_a_pool_of_threads_without_cores(
+    size_bytes: int, others: float, said: bool
+) -> None:
+    made = steady(60, 50, 5, 1, cpu_share=0.3)
+    made = replace(made, batches=tuple(replace(b, size_bytes=size_bytes) for b in made.batches))
+    times = [n * 1_000_000_000 for n in range(4)]
+    found = diagnose(
+        replace(
+            timeline(
+                loader([iterator([made], workers=1)]),
+                processes=tuple(ProcessSample(t, 1, 0.2 * t / 1e9, 10**8) for t in times),
+                machine=tuple(MachineSample(t, (0.2 + others) * t / 1e9, 10**10) for t in times),
+            ),
+            environment={"affinity": 2, "cpu_count": 2, "cpu_quota": None, "directory": "/project"},
+        )
+    ).loaders[0]
+    assert any(p.change == {"num_workers": 0} for p in found.predictions) == said
