@@ -121,6 +121,11 @@ def cure(evidence: Evidence, verdict: str) -> str | None:
     ):
         # It does little else than copy.
         return _heavy(evidence)
+    if verdict == "fetch-io" and evidence.shares_a_lock:
+        return (
+            "Hold the lock that the workers share for less, or give each worker a handle of its own, so that none is"
+            " needed."
+        )
     if verdict == "oversubscribed":
         return _oversubscribed(evidence)
     return _CURES.get(verdict)
