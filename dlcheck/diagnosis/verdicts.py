@@ -227,9 +227,12 @@ def _waiting(evidence: Evidence) -> Verdict | None:
     if evidence.workers == 0:
         return main_process(evidence)
     causes = folded(evidence)
-    causes.pop("unknown", None)
+    whole, unknown = sum(causes.values()), causes.pop("unknown", 0)
     if not causes:
         return Verdict("unknown", "The workers left no record: what the loop waited for is not known.")
+    if unknown > _HALF * whole:
+        # The little that is known is not what it waited for.
+        return Verdict("unknown", wording.unknown(evidence))
     leading = max(causes, key=lambda cause: causes[cause])
     crowded = oversubscribed(evidence)
     if crowded is not None and leading in _MADE and (evidence.are_bound or evidence.have_threads):

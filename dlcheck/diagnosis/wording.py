@@ -66,6 +66,17 @@ def startup_once(evidence: Evidence, start: int) -> str:
     )
 
 
+def unknown(evidence: Evidence) -> str:
+    """Most of the waiting is for something of which there is no record."""
+    last = max(
+        (wait for wait in evidence.waits if wait.kind == "batch"), key=lambda wait: wait.ns, default=None
+    )
+    if last is not None and 2 * last.ns > evidence.wait:
+        which = "a batch" if last.idx is None else f"batch {last.idx}"
+        return f"The run ended while the loop waited for {which}, for {duration(last.ns)}: it was still being made."
+    return f"{waits(evidence)} Most of that is for what was not recorded, or never finished: what it was is not known."
+
+
 def never_started(evidence: Evidence, start: int) -> str:
     """``start``: as for ``startup_once``."""
     workers = "1 worker" if evidence.workers == 1 else f"{evidence.workers} workers"

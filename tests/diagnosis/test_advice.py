@@ -229,3 +229,33 @@ def test_large_tensors_are_not_computed_by_a_pool_of_threads_without_cores(
         )
     ).loaders[0]
     assert any(p.change == {"num_workers": 0} for p in found.predictions) == said
+
+
+def test_a_run_that_was_stopped_while_it_waited_is_not_judged_by_the_rest() -> None:
+    made = steady(10, 20, 5, 1, cpu_share=0.9)
+    begin = made.end or 0
+    last = replace(
+        batch(10, 0, asked=0, got=0, fetch=(0, 0)),
+        index_sent=begin,
+        index_received=begin,
+        fetch_begin=begin,
+        collate_begin=None,
+        collate_end=None,
+        put=None,
+        pickle_begin=None,
+        pickle_end=None,
+        send_begin=None,
+        send_end=None,
+        read=None,
+        received=None,
+        asked=begin,
+        got=None,
+        fetch=None,
+        collate=None,
+    )
+    whole = replace(
+        made, batches=(*made.batches, last), exhausted=False, end=begin + ns(8000), last_asked=None
+    )
+    found = diagnosis(loader([iterator([whole], workers=1)]))
+    assert found.verdict == "unknown"
+    assert "ended while the loop waited for batch 10, for 8.0 s" in found.sentence
