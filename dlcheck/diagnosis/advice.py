@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 from typing import Any
 
-from dlcheck.diagnosis.cures import FATAL, cure
+from dlcheck.diagnosis.cures import FATAL, cure, last_resort
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.faults import FATAL as ENDED
 from dlcheck.diagnosis.join import stage_wait_s
@@ -19,13 +20,17 @@ from dlcheck.diagnosis.model import Advice, Culprit
 from dlcheck.diagnosis.prediction import Model, Prediction, predict, with_workers, worker_counts
 from dlcheck.diagnosis.simulation import Setup
 from dlcheck.diagnosis.units import cores, duration
-from dlcheck.diagnosis.verdicts import Judgement
+from dlcheck.diagnosis.verdicts import Judgement, could_load_itself
 from dlcheck.lint.finding import Finding
 
 GAIN = 1.05
 """A gain below this is not worth an edit, and is within the error of a prediction."""
 
 _SAME = 0.97
+# Setting a seed takes less.
+_LONG_NS = 20_000_000
+# Verdicts on a loop that does not wait, if they are all.
+_LEFT_ALONE = frozenset(("memory-growth", "duplicates"))
 _CHANGED_DATASET = "DLC405"
 _RESTARTED = "DLC205"
 
@@ -49,7 +54,8 @@ def predictions(evidence: Evidence, culprits: Sequence[Culprit]) -> tuple[Predic
     for count in worker_counts(model.setup, evidence.cores, share if share is not None else 1.0):
         setups.append(({"num_workers": count}, with_workers(model.setup, count)))
     if model.setup.num_workers:
-        setups.append(({"num_workers": 0}, with_workers(model.setup, 0)))
+        if could_load_itself(evidence):
+            setups.append(({"num_workers": 0}, with_workers(model.setup, 0)))
         for factor in (2, 4):
             value = model.setup.prefetch_factor * factor
             setups.append(({"prefetch_factor": value}, replace(model.setup, prefetch_factor=value)))
@@ -77,12 +83,13 @@ def advise(
         return (Advice("Nothing: a faster loader would not make the run faster.", {}, None),)
     cures = {name: text for name in names if (text := cure(evidence, name)) is not None}
     fatal = [Advice(cures[name], {}, None) for name in names[:1] if name in FATAL]
-    if names[0] in ENDED:
-        # How fast it was does not matter now.
-        return (*fatal, *(Advice(cures[name], {}, None) for name in names[1:] if name in cures))
+    if names[0] in ENDED or _LEFT_ALONE.issuperset(names):
+        # How fast it was does not matter now, or nobody waits for it.
+        return tuple(Advice(cures[name], {}, None) for name in names if name in cures)
     edits = list(_edits(evidence, names, predicted, findings)) if evidence.model is not None else []
     gains = [Advice(edit.text, edit.change, _of(predicted, edit.change)) for edit in edits]
-    line = _line_advice(evidence, culprits[0], predicted) if culprits else None
+    hottest = _hottest(culprits)
+    line = _line_advice(evidence, hottest, predicted) if hottest is not None else None
     if line is not None and line.prediction is not None:
         gains.append(line)
     gains.sort(key=lambda advice: -(advice.prediction.speedup if advice.prediction else 0.0))
@@ -92,10 +99,12 @@ def advise(
     leading_cure, rest = ([Advice(cures[name], {}, None) for name in own] for own in (leading, others))
     spare = [] if any("num_workers" in g.change for g in gains) else _fewer_workers(evidence, predicted)
     unpriced = [line] if line is not None and line not in gains else []
-    if names[0] == "oversubscribed":
-        # Nothing else helps before that.
+    if names[0] in ("oversubscribed", "imbalance", "main-gil"):
+        # Nothing else helps as much before that.
         return (*leading_cure, *gains, *together, *unpriced, *rest, *spare)
-    return (*fatal, *gains, *together, *leading_cure, *unpriced, *rest, *spare)
+    found = (*fatal, *gains, *together, *leading_cure, *unpriced, *rest, *spare)
+    last = last_resort(names[0])
+    return found if found or last is None else (Advice(last, {}, None),)
 
 
 def _applies(name: str, gains: Sequence[Advice]) -> bool:
@@ -110,12 +119,19 @@ def _edits(
     if model is None:
         return
     setup = model.setup
-    count = _best_workers(evidence, predicted)
+    count = None if "duplicates" in names else _best_workers(evidence, predicted)
     if count is not None:
         text = f"Set num_workers={count} instead of {setup.num_workers}."
+        if evidence.loader.settings.get("iterable") and setup.num_workers < 2 and count > 1:
+            # That several workers divide the data has not been seen.
+            text += (
+                " Only if __iter__ yields each worker's own part (torch.utils.data.get_worker_info()): else every"
+                f" sample comes {count} times."
+            )
         yield _Edit({"num_workers": count}, text, with_workers(setup, count))
-    elif _pays(_of(predicted, {"num_workers": 0})):
-        text = "Set num_workers=0: loading a batch takes less time than getting it from a worker."
+    elif _pays(_of(predicted, {"num_workers": 0})) and not _is_prepared(evidence):
+        saved = "starting workers again" if names[0] == "startup" else "getting it from a worker"
+        text = f"Set num_workers=0: loading a batch takes less time than {saved}."
         yield _Edit({"num_workers": 0}, text, with_workers(setup, 0))
     if _pays(_of(predicted, {"in_order": False})):
         text = (
@@ -140,6 +156,17 @@ def _edits(
     if factor is not None:
         text = f"Set prefetch_factor={factor}: more batches are ready when a slow one comes."
         yield _Edit({"prefetch_factor": factor}, text, replace(setup, prefetch_factor=factor))
+
+
+def _is_prepared(evidence: Evidence) -> bool:
+    """Whether worker_init_fn takes long: a loop without workers does not call it, and may need what it sets up."""
+    taken = [
+        life.init_end - life.init_begin
+        for iterator in evidence.loader.iterators
+        for life in iterator.workers
+        if life.init_begin is not None and life.init_end is not None
+    ]
+    return bool(taken) and median(taken) >= _LONG_NS
 
 
 def _best_workers(evidence: Evidence, predicted: Sequence[Prediction]) -> int | None:
@@ -231,15 +258,20 @@ def _fewer_workers(evidence: Evidence, predicted: Sequence[Prediction]) -> list[
 
 
 def _faster_lines(setup: Setup, culprits: Sequence[Culprit]) -> Iterator[tuple[Mapping[str, Any], Setup]]:
-    for culprit in culprits[:1]:
-        if not culprit.samples or culprit.stage not in ("fetch", "collate"):
-            continue
-        for factor in (2, 10):
-            scale = 1 - culprit.share * (1 - 1 / factor)
-            if culprit.stage == "fetch":
-                yield _line_change(culprit, factor), replace(setup, fetch_scale=scale)
-            else:
-                yield _line_change(culprit, factor), replace(setup, collate_scale=scale)
+    culprit = _hottest(culprits)
+    if culprit is None or culprit.stage not in ("fetch", "collate"):
+        return
+    for factor in (2, 10):
+        scale = 1 - culprit.share * (1 - 1 / factor)
+        if culprit.stage == "fetch":
+            yield _line_change(culprit, factor), replace(setup, fetch_scale=scale)
+        else:
+            yield _line_change(culprit, factor), replace(setup, collate_scale=scale)
+
+
+def _hottest(culprits: Sequence[Culprit]) -> Culprit | None:
+    """The first line that was seen in stacks: the entry point of a stage without any is only where to look."""
+    return next((culprit for culprit in culprits if culprit.samples), None)
 
 
 def _line_change(culprit: Culprit, factor: int) -> dict[str, Any]:
@@ -247,7 +279,7 @@ def _line_change(culprit: Culprit, factor: int) -> dict[str, Any]:
 
 
 def _line_advice(evidence: Evidence, culprit: Culprit, predicted: Sequence[Prediction]) -> Advice | None:
-    if not culprit.samples or culprit.share < 0.2:
+    if culprit.share < 0.2:
         return None
     site = culprit.site
     name = site.file.replace("\\", "/").rpartition("/")[2]
@@ -257,7 +289,10 @@ def _line_advice(evidence: Evidence, culprit: Culprit, predicted: Sequence[Predi
         f" {duration(culprit.wait_s * 1e9)} for it"
     )
     if culprit.finding is not None:
-        text += f". {culprit.finding.rule}: {culprit.finding.help or culprit.finding.message}"
+        finding = culprit.finding
+        # It may be the cause of what this line costs, or another one in the same function.
+        at = "" if culprit.is_found else f" at line {finding.place.line}, in the same function"
+        text += f". {finding.rule}{at}: {finding.help or finding.message}"
     change = _line_change(culprit, 2)
     prediction = _of(predicted, change)
     if stage_wait_s(evidence, culprit.stage) * 1e9 < 0.1 * evidence.wait or (

@@ -26,8 +26,8 @@ HEALTHY_SHARE = 0.05
 # is a guess then. With all of it, a loader must wait for three times as much before it is blamed.
 _DOUBT = 0.1
 
-# Others who use less than this many cores are background noise.
-_OTHERS = 0.25
+OTHERS = 0.25
+"""Others who use less than this many cores are background noise."""
 
 _BUSY = frozenset(WORKER_BUSY.values())
 _NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate")) | _BUSY
@@ -37,7 +37,8 @@ _NEEDS_CORE = frozenset(("fetch-cpu", "cpu-wait", "collate")) | _BUSY
 class Burden:
     """Parts of the waits that recur, as shares of the loop's time, without what comes once.
 
-    ``own``: of the time that the loop would take without others. ``limit``: above it, the loader is at fault.
+    ``own``, ``price_alone``: of the time that the loop would take without others. ``limit``: above it, the loader is at
+    fault.
     """
 
     all: float
@@ -45,6 +46,7 @@ class Burden:
     others: float
     own: float
     limit: float
+    price_alone: float = 0.0
 
     @property
     def is_light(self) -> bool:
@@ -66,7 +68,7 @@ def burden(evidence: Evidence) -> Burden:
         # Workers that persist are told that an epoch begins, and begin to fill their queues.
         price += sum(ns for (cause, _), ns in evidence.recurring.items() if cause == "startup")
     taken = 0.0
-    if others >= _OTHERS and not exceeds_cores(evidence):
+    if others >= OTHERS and not exceeds_cores(evidence):
         taken += evidence.handover.starved_all
         working = sum(
             ns - evidence.handover.price.get(part, 0) - evidence.handover.starved.get(part, 0)
@@ -79,7 +81,9 @@ def burden(evidence: Evidence) -> Burden:
             taken += _waited_for_core(evidence.recurring)
     own = max(0.0, whole - price - taken)
     alone = max(wall - taken, own + price)
-    return Burden(whole / wall, price / wall, taken / wall, own / alone if alone else 0.0, limit)
+    if not alone:
+        return Burden(whole / wall, price / wall, taken / wall, 0.0, limit)
+    return Burden(whole / wall, price / wall, taken / wall, own / alone, limit, price / alone)
 
 
 def innermost(part: Part) -> str:

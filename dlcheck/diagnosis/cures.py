@@ -5,12 +5,13 @@ from __future__ import annotations
 from statistics import median
 
 from dlcheck.diagnosis.evidence import Evidence
+from dlcheck.diagnosis.handover import named_tensors
 from dlcheck.diagnosis.units import amount
 
-# Pickled content, rather than the names of tensors in shared memory; torch names each in some 200 bytes.
+# Pickled content, rather than the names of tensors in shared memory.
 _PICKLED_BYTES = 65_536
-_FEW_NAMES_BYTES = 2_048
-_NAME_BYTES = 200
+# From here on their number is what makes them costly.
+_MANY_TENSORS = 20
 # From here on copying takes longer than all else about handing over (some ms).
 _HEAVY_BYTES = 8_000_000
 
@@ -63,6 +64,11 @@ _CURES = {
         "Look at the line where it stands. Set timeout= on the DataLoader, so that a stuck worker raises an"
         " error instead of waiting for ever."
     ),
+    "hang, not looked at": (
+        "Let it stand for longer: dlcheck looks after 10 s, and a minute, where it stands (or ask"
+        " `py-spy dump --pid` of the process that is named above). Set timeout= on the DataLoader, so that a stuck worker"
+        " raises an error instead of waiting for ever."
+    ),
     "hang at a lock": (
         "Look at the line where it stands. If a thread of the training process held that lock when the workers"
         " were forked, it stays locked in them for ever: start such threads later, or pass"
@@ -79,6 +85,30 @@ _CURES = {
     ),
 }
 
+_LAST_RESORTS = {
+    "fetch-cpu": (
+        "Compute less for each item: do before training what is the same in every epoch (decoding, resizing,"
+        " parsing), and read no more than is used."
+    ),
+    "fetch-io": (
+        "Wait less for each item: read larger pieces, from nearer storage, and what is the same in every epoch"
+        " only once."
+    ),
+    "collate": (
+        "Do less in collate_fn: what concerns one sample belongs into the dataset, or before training; what is left"
+        " should join arrays or tensors as a whole, not value by value."
+    ),
+    "main-process": (
+        "Compute less for each item: do before training what is the same in every epoch (decoding, resizing,"
+        " parsing), and read no more than is used."
+    ),
+}
+
+
+def last_resort(verdict: str) -> str | None:
+    """What to change where no setting of the loader helps, and no line stands out."""
+    return _LAST_RESORTS.get(verdict)
+
 
 def cure(evidence: Evidence, verdict: str) -> str | None:
     """What to change in the code where ``verdict`` holds; None where there is no general answer."""
@@ -86,6 +116,16 @@ def cure(evidence: Evidence, verdict: str) -> str | None:
         return _transfer(evidence)
     if verdict == "hang":
         return _CURES[_kind_of_hang(evidence)]
+    if verdict == "collate" and str(evidence.loader.settings.get("collate_fn") or "").endswith(
+        ".default_collate"
+    ):
+        # It does little else than copy.
+        return _heavy(evidence)
+    if verdict == "fetch-io" and evidence.shares_a_lock:
+        return (
+            "Hold the lock that the workers share for less, or give each worker a handle of its own, so that none is"
+            " needed."
+        )
     if verdict == "oversubscribed":
         return _oversubscribed(evidence)
     return _CURES.get(verdict)
@@ -94,6 +134,8 @@ def cure(evidence: Evidence, verdict: str) -> str | None:
 def _kind_of_hang(evidence: Evidence) -> str:
     if any(incident.kind == "unpicklable-batch" for incident in evidence.incidents):
         return "unpicklable-batch"
+    if not any(incident.stack for incident in evidence.incidents):
+        return "hang, not looked at"
     waits_for_lock = any(incident.detail.endswith("waits for a lock") for incident in evidence.incidents)
     forked = evidence.workers and evidence.loader.settings.get("start_method") == "fork"
     return "hang at a lock" if waits_for_lock and forked else "hang"
@@ -124,20 +166,24 @@ def _transfer(evidence: Evidence) -> str:
             f"Return tensors from the dataset and let collate stack them. Tensors go through shared memory;"
             f" NumPy arrays, strings and other objects are pickled, here {amount(size)} for each batch."
         )
-    if size > _FEW_NAMES_BYTES:
+    tensors = named_tensors(size)
+    if tensors > _MANY_TENSORS:
         return (
-            f"Put fewer tensors into a batch: some {size / _NAME_BYTES:.0f} are sent one by one. Stack them into"
-            " a few in collate_fn."
+            f"Put fewer tensors into a batch: some {tensors} are sent one by one. Stack them into a few in"
+            " collate_fn."
         )
-    heavy = [
-        b.size_bytes for i in evidence.loader.iterators for e in i.epochs for b in e.batches if b.size_bytes
-    ]
-    if heavy and median(heavy) >= _HEAVY_BYTES:
-        return (
-            f"Send less: each batch of {amount(median(heavy))} is copied to shared memory. Use a smaller dtype (uint8,"
-            " float16) or crop in the dataset, and convert in the training process."
-        )
-    return (
+    return _heavy(evidence) or (
         "Use larger batches, or load without workers where loading is cheap: the cost of taking a batch from a"
         " worker hardly depends on its size."
+    )
+
+
+def _heavy(evidence: Evidence) -> str | None:
+    """What to do about batches whose bytes take long to copy."""
+    size = evidence.batch_bytes
+    if size < _HEAVY_BYTES:
+        return None
+    return (
+        f"Send less: each batch of {amount(size)} is copied to shared memory. Use a smaller dtype (uint8,"
+        " float16) or crop in the dataset, and convert in the training process."
     )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean, median
 
+from dlcheck.diagnosis.handover import named_tensors
 from dlcheck.diagnosis.loops import LoopEpoch, Step, Work
 from dlcheck.diagnosis.simulation import Ground, Setup
 from dlcheck.diagnosis.timeline import LoaderLife
@@ -29,9 +30,6 @@ _COPY_BYTES_PER_NS = 1.0
 # A worker that wakes for a batch computes with cold caches; and a batch that is drawn for it goes into a queue.
 _COLD_NS = 40_000
 _QUEUE_NS = 15_000
-# How many bytes name a tensor in what is pickled, and go with all of them.
-_NAME_BYTES = 200
-_ENVELOPE_BYTES = 150
 # A thread that computes for longer than this has used up its turn on a core (``base_slice_ns`` of Linux): what it then
 # waits for a core is its part among those who want one. Below, it is the rest of somebody's turn.
 _TURN_NS = 3_000_000
@@ -169,8 +167,7 @@ def with_transfer(epochs: Sequence[LoopEpoch], loader: LoaderLife, setup: Setup)
     size = _middle([b.size_bytes for b in batches if b.size_bytes is not None])
     names = _middle([b.pipe_bytes for b in batches if b.pipe_bytes is not None])
     shares = str(loader.settings.get("collate_fn") or "").endswith(".default_collate")
-    tensors = max(1, (names - _ENVELOPE_BYTES) // _NAME_BYTES)
-    sharing = int(tensors * _SHARED_NS + size / _COPY_BYTES_PER_NS) if shares else 0
+    sharing = int(named_tensors(names) * _SHARED_NS + size / _COPY_BYTES_PER_NS) if shares else 0
     copy = 0 if shares else int(size / _COPY_BYTES_PER_NS)
 
     def sent(work: Work) -> Work:

@@ -10,7 +10,14 @@ from dlcheck.diagnosis.attribution import Wait, attribute, by_cause, clocks, tot
 from dlcheck.diagnosis.blocked import Blocked, blocked_on, worker_cores
 from dlcheck.diagnosis.composition import composed
 from dlcheck.diagnosis.handover import Handover, handover, payload
-from dlcheck.diagnosis.hotlines import HotLine, Project, StageStacks, hot_lines, stage_stacks
+from dlcheck.diagnosis.hotlines import (
+    HotLine,
+    Project,
+    StageStacks,
+    beside_loop,
+    hot_lines,
+    stage_stacks,
+)
 from dlcheck.diagnosis.loops import length, loop_epochs, loop_span
 from dlcheck.diagnosis.machine import Cores, Usage, cores_during
 from dlcheck.diagnosis.memory import MemoryGrowth, memory_growth, worker_memory
@@ -116,6 +123,12 @@ class Evidence:
         return self.blocked.locked >= _LOCKED
 
     @property
+    def batch_bytes(self) -> float:
+        """The median size of a batch; 0 where it is not known."""
+        sizes = [b.size_bytes for b in _batches(self.loader) if b.size_bytes is not None]
+        return median(sizes) if sizes else 0.0
+
+    @property
     def wait_share(self) -> float:
         """The part of the loop's time that it waited."""
         return self.wait / self.wall if self.wall else 0.0
@@ -165,7 +178,7 @@ def gather(timeline: Timeline, loader: LoaderLife, usage: Usage) -> Evidence:
         making=making,
         cores=cores,
         stacks=stacks,
-        lines=hot_lines(stacks, project, loader),
+        lines=hot_lines((*stacks, beside_loop(timeline, loader, waits)), project, loader),
         memory=memory_growth(timeline, loader, worker_memory(timeline, loader)),
         model=build_model(loader, epochs, cores, making.slowdown, wall),
         threads=_threads(loader),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.hotlines import innermost
@@ -84,8 +83,8 @@ def imbalance(evidence: Evidence) -> Verdict | None:
     counts = uneven[-1]
     return Verdict(
         "imbalance",
-        f"The workers share the data unequally: {_listed(counts)} batches each, {fmean(counts):.0f} on"
-        " average.",
+        f"The workers share the data unequally: in an epoch they make {_listed(counts)} batches, and the loop waits for"
+        " the one with the most.",
     )
 
 
@@ -105,4 +104,6 @@ def duplicates(evidence: Evidence, duplicated: bool) -> Verdict | None:
 
 
 def _listed(counts: Sequence[int]) -> str:
-    return ", ".join(map(str, counts[:8])) + (", ..." if len(counts) > 8 else "")
+    if len(counts) > 8:
+        return ", ".join(map(str, counts[:8])) + ", ..."
+    return " and ".join(filter(None, (", ".join(map(str, counts[:-1])), str(counts[-1]))))

@@ -40,6 +40,10 @@ _USUAL_PRICE_NS = 1_000_000
 _BYTE_NS = 1.0
 # A few tensors in shared memory are named by less.
 _NAMES_BYTES = 4_096
+# The names of one batch: what goes with all of them (those of classes are sent once), and each tensor's own. Measured
+# with torch 2.13 on lists of tensors and of dicts of them: 347 bytes for one, 17.7 to 19.2 KB for 256.
+_ENVELOPE_BYTES = 280
+_NAME_BYTES = 70
 # Of a core: other threads of the process that use more of it may hold the GIL.
 _BUSY = 0.5
 
@@ -101,6 +105,11 @@ def payload(batches: Sequence[Batch]) -> Payload:
     ]
     copied = min(_BYTE_NS * median(sizes), median(pickled)) if sizes and pickled else 0.0
     return Payload(median(piped) if piped else 0.0, copied)
+
+
+def named_tensors(pipe_bytes: float) -> int:
+    """How many tensors the names that went through the pipe are of, if it is names alone."""
+    return max(1, round((pipe_bytes - _ENVELOPE_BYTES) / _NAME_BYTES))
 
 
 def is_saturated(cores: Cores) -> bool:

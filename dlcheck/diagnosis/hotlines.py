@@ -19,7 +19,9 @@ from dlcheck.diagnosis.timeline import Batch, IteratorLife, LoaderLife, Site, St
 FEWEST_SAMPLES = 12
 """Fewer samples of a stage say where it was seen, and not what share each line has."""
 
-STAGES = ("fetch", "collate", "sampler")
+STAGES = ("fetch", "collate", "sampler", "worker_init_fn")
+BESIDE = "thread"
+"""Not a stage of loading, but what other threads of the training process compute."""
 
 _LIBRARY_PARTS = frozenset(("site-packages", "dist-packages"))
 
@@ -28,7 +30,7 @@ _LIBRARY_PARTS = frozenset(("site-packages", "dist-packages"))
 class HotLine:
     """A line of the user's project and its share of a stage's time.
 
-    ``stage``: "fetch", "collate" or "sampler". ``calls``: the function of a library that it was in most of
+    ``stage``: one of ``STAGES``, or "thread" (``BESIDE``). ``calls``: the function of a library that it was in most of
     the time, "" where it was none. ``samples``: how many stack samples lie on it, 0 where the line is the
     stage's entry point, named for want of samples. ``waited``: the share is of the time for which the loop
     waited, not of all of the stage's time.
@@ -95,8 +97,19 @@ def stage_stacks(timeline: Timeline, loader: LoaderLife, waits: Sequence[Wait]) 
     )
 
 
+def beside_loop(timeline: Timeline, loader: LoaderLife, waits: Sequence[Wait]) -> StageStacks:
+    """What threads of the training process other than the loop's computed while the loop waited."""
+    own = [sample for sample in timeline.stacks if sample.pid == loader.pid]
+    loops = {sample.thread for sample in own if _is_loading(sample, loader)} | {"", "MainThread"}
+    waiting = merged([(wait.begin, wait.end) for wait in waits if wait.kind == "batch"])
+    computing = (s for s in own if s.thread not in loops and not s.idle and _inside(waiting, s.t))
+    return StageStacks(BESIDE, tuple(computing), True)
+
+
 def hot_lines(stacks: Sequence[StageStacks], project: Project, loader: LoaderLife) -> tuple[HotLine, ...]:
     """The lines of each stage, hottest first; the entry point of a fetch that has no samples."""
+    # A few samples of a thread say nothing of what keeps the loop.
+    stacks = [each for each in stacks if each.stage != BESIDE or len(each.samples) >= FEWEST_SAMPLES]
     return tuple(
         line for stage in stacks for line in _lines(stage, project) or _entry_point(stage.stage, loader)
     )
@@ -143,6 +156,10 @@ def _stages(loader: LoaderLife) -> dict[int, list[_Stage]]:
     stages: dict[int, list[_Stage]] = {}
     for iterator in loader.iterators:
         pids = {life.worker: life.pid for life in iterator.workers}
+        for life in iterator.workers:
+            if life.init_begin is not None and life.init_end is not None:
+                stage = _Stage(life.init_begin, life.init_end, "worker_init_fn")
+                stages.setdefault(life.pid, []).append(stage)
         for epoch in iterator.epochs:
             for batch in epoch.batches:
                 pid = iterator.pid if batch.worker is None else pids.get(batch.worker)
@@ -204,7 +221,8 @@ def _below_loader(frames: tuple[Site, ...]) -> tuple[Site, ...]:
     """
     for position in range(len(frames) - 1, -1, -1):
         name = frames[position].function.rpartition(".")[2]
-        if name == "_worker_loop" or (name == "__next__" and "DataLoader" in frames[position].function):
+        asks = name == "__next__" and "DataLoader" in frames[position].function
+        if name in ("_worker_loop", "_try_put_index") or asks:
             return frames[position + 1 :]
     return frames
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from dlcheck.diagnosis.attribution import WORKER_BUSY
 from dlcheck.diagnosis.evidence import Evidence
-from dlcheck.diagnosis.hotlines import Project, share_within
+from dlcheck.diagnosis.hotlines import BESIDE, Project, share_within
 from dlcheck.diagnosis.model import Culprit, PricedFinding
 from dlcheck.diagnosis.timeline import LoaderLife
+from dlcheck.diagnosis.verdicts import folded
 from dlcheck.lint.finding import Finding
 
 # What a finding's rule is about, by the group of its code (rules.md): 1 the dataset, 2 the loader's set-up.
@@ -19,6 +20,10 @@ _STARTUP = frozenset(("DLC205", "DLC207", "DLC208"))
 _INLINE = frozenset(("DLC203",))
 _DEVICE = frozenset(("DLC201", "DLC202"))
 _SETUP_PATH = frozenset(("DLC101", "DLC109", "DLC302", "DLC304"))
+# Found in loading code, but about what is right, or about memory: being cured, the line takes as long as before.
+_NOT_TIME = frozenset(
+    ("DLC106", "DLC108", "DLC112", "DLC113", "DLC114", "DLC301", "DLC303", "DLC305", "DLC308")
+)
 
 _IN_STAGE = ("fetch-cpu", "fetch-io")
 _LIKE_FETCH = (("unknown", "fetch"), ("startup", "first batch"), ("transfer", WORKER_BUSY["fetch"]))
@@ -26,9 +31,11 @@ _LIKE_COLLATE = (("transfer", WORKER_BUSY["collate"]),)
 
 
 def stage_wait_s(evidence: Evidence, stage: str) -> float:
-    """Seconds for which the loop waited on a stage ("fetch", "collate", "sampler"), whatever cause they were
-    counted to.
+    """Seconds for which the loop waited on a stage (``STAGES``), whatever cause they were counted to; or on another
+    thread that has the GIL (``BESIDE``).
     """
+    if stage == BESIDE:
+        return folded(evidence).get("main", 0) / 1e9
     ns = 0
     for (cause, detail), part in evidence.parts.items():
         inner = detail if cause in ("queued", "reorder", "main") else cause
@@ -38,6 +45,8 @@ def stage_wait_s(evidence: Evidence, stage: str) -> float:
             belongs = inner in _IN_STAGE or (cause, detail) in _LIKE_FETCH
         elif stage == "collate":
             belongs = inner == "collate" or (cause, detail) in _LIKE_COLLATE
+        elif stage == "worker_init_fn":
+            belongs = (cause, detail) == ("startup", stage)
         else:
             belongs = cause == "dispatch"
         ns += part if belongs else 0
@@ -49,6 +58,8 @@ def culprits(evidence: Evidence, findings: Sequence[Finding], project: Project) 
     lines = []
     for line in evidence.lines:
         wait_s = line.share * stage_wait_s(evidence, line.stage)
+        if line.stage == BESIDE and not wait_s:
+            continue
         finding = covering(findings, line.site.file, line.site.line, project) if line.samples else None
         lines.append(Culprit(line.site, line.stage, line.share, wait_s, line.calls, line.samples, finding))
     return tuple(sorted(lines, key=lambda c: (-c.wait_s, -c.share)))
@@ -59,11 +70,7 @@ def covering(findings: Sequence[Finding], file: str, line: int, project: Project
     lies in.
     """
     path = project.absolute(file)
-    near = [
-        f
-        for f in findings
-        if f.place.file == path and f.rule[:4] in ("DLC1", "DLC3") and f.rule not in _SETUP_PATH
-    ]
+    near = [f for f in findings if f.place.file == path and _is_line(f)]
     for finding in near:
         if finding.place.line <= line <= finding.place.end_line:
             return finding
@@ -121,7 +128,7 @@ def _is_setting(finding: Finding) -> bool:
 
 
 def _is_line(finding: Finding) -> bool:
-    return finding.rule not in _SETUP_PATH and finding.rule[:4] in ("DLC1", "DLC3")
+    return finding.rule not in _SETUP_PATH | _NOT_TIME and finding.rule[:4] in ("DLC1", "DLC3")
 
 
 def _priced(finding: Finding, cost: Cost) -> PricedFinding:

@@ -12,7 +12,7 @@ from dlcheck.diagnosis.load_files import ProcessLog
 from dlcheck.diagnosis.load_stacks import read_dump, user_frames
 from dlcheck.diagnosis.timeline import Batch, Incident, IteratorLife, LoaderLife, Site, WorkerLife
 from dlcheck.diagnosis.units import duration
-from dlcheck.probe.recording import HANG_S
+from dlcheck.probe.recording import ERROR, HANG_S
 
 # What the kernel calls the place where a thread sleeps (/proc/PID/task/TID/wchan), by how it begins or what it
 # holds, and what that is.
@@ -54,7 +54,8 @@ def load_hangs(
     by_pid = {log.pid: log for log in logs}
     for log in logs:
         asked, got = log.asked_got
-        if asked <= got or end - asked < HANG_S * 1e9:
+        waited = _given_up(log, asked, end) - asked
+        if asked <= got or waited < HANG_S * 1e9:
             continue
         look = looks.get(log.pid, {})
         if look.get("asked") != asked:
@@ -65,13 +66,18 @@ def load_hangs(
         stuck = _stuck(look, owner.pid if owner is not None else None)
         pid = stuck.pid if stuck is not None else owner.pid if owner is not None else log.pid
         which = "a batch" if batch is None else f"batch {batch.idx}"
-        detail = f"The loop waited {duration(end - asked)} for {which}, which never came"
+        detail = f"The loop waited {duration(waited)} for {which}, which never came"
         life = next((life for life in lives.values() if life.pid == pid), None)
         if iterator is not None and batch is not None and life is not None:
             detail += f": {_doing(iterator, life, batch.idx, by_pid.get(life.pid))}"
         if stuck is not None:
             detail += _waiting_for(stuck)
         yield Incident("hang", asked, pid, detail, stuck.stack if stuck is not None else ())
+
+
+def _given_up(log: ProcessLog, asked: int, end: int) -> int:
+    """When the loop was stopped waiting (Ctrl-C), else the end of the recording: ending workers may take long, too."""
+    return min((e.t for e in log.events if e.kind == ERROR and e.a == asked), default=end)
 
 
 def _read_looks(recording: Path, notes: list[str]) -> dict[int, dict[str, Any]]:

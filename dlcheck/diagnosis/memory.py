@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from statistics import fmean
 from typing import Literal
 
 from dlcheck.diagnosis.timeline import LoaderLife, ProcessSample, Timeline
@@ -67,14 +68,32 @@ class MemoryGrowth:
 
 
 def worker_memory(timeline: Timeline, loader: LoaderLife) -> tuple[WorkerMemory, ...]:
-    """What was seen of each worker whose private memory was read often enough to speak of growth."""
-    pids = {life.pid for iterator in loader.iterators for life in iterator.workers}
+    """What was seen of each worker whose private memory was read often enough to speak of growth, since it had made its
+    first batch: what it opens or builds for that comes once.
+    """
+    opened = _opened(loader)
     by_pid: dict[int, list[ProcessSample]] = {}
     for sample in timeline.processes:
-        if sample.pid in pids:
+        if sample.pid in opened:
             by_pid.setdefault(sample.pid, []).append(sample)
-    known = (_readings(samples) for samples in by_pid.values())
+    known = (
+        [reading for reading in _readings(samples) if reading.t >= opened[pid]]
+        for pid, samples in by_pid.items()
+    )
     return tuple(_observe(readings) for readings in known if len(readings) >= _FEWEST_SAMPLES)
+
+
+def _opened(loader: LoaderLife) -> dict[int, int]:
+    """When each worker had made its first batch, by its process."""
+    opened: dict[int, int] = {}
+    for iterator in loader.iterators:
+        pids = {life.worker: life.pid for life in iterator.workers}
+        for epoch in iterator.epochs:
+            for batch in epoch.batches:
+                if batch.put is not None and batch.worker in pids:
+                    pid = pids[batch.worker]
+                    opened[pid] = min(opened.get(pid, batch.put), batch.put)
+    return opened
 
 
 def _readings(samples: Sequence[ProcessSample]) -> list[ProcessSample]:
@@ -129,11 +148,12 @@ def memory_growth(
     plateau = None
     if kind == "copy-on-write":
         plateau = count * max(w.rss_last for w in grown)
-    to_go = None if plateau is None else max(0, plateau - sum(w.private_last for w in grown))
+    kept = count * fmean(w.private_last for w in grown)
+    to_go = None if plateau is None else max(0, plateau - kept)
     seconds = None
     if available is not None and slope > 0 and (to_go is None or to_go > available):
         seconds = available / slope
-    growth = sum(w.growth for w in grown)
+    growth = round(count * fmean(w.growth for w in grown))
     return MemoryGrowth(kind, count, growth, slope, plateau, available, seconds)
 
 

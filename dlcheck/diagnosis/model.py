@@ -19,7 +19,7 @@ class Culprit:
 
     ``calls``: the library function that the line spends it in. ``samples``: stack samples on it; 0 where the
     line is the stage's entry point, named for want of samples. ``finding``: the static finding that covers
-    the line.
+    the line, or lies in the same function.
     """
 
     site: Site
@@ -29,6 +29,12 @@ class Culprit:
     calls: str
     samples: int
     finding: Finding | None
+
+    @property
+    def is_found(self) -> bool:
+        """Whether the finding is on the line itself."""
+        at = self.finding.place if self.finding is not None else None
+        return at is not None and at.line <= self.site.line <= at.end_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ The first of these that holds leads, the others that hold follow in ``also``:
                    batch in front was doing
          queued    what its worker was doing
          cpu-wait  oversubscribed where the workers alone want more cores than there are; else the stage that
-                   waited for a core, since no change of this loader gives it one
+                   waited for a core, since no change of this loader gives it one: computing and blocked as it was
+                   otherwise
          fetch-*   too-few-workers where no single line has half of the fetch, workers are busy, cores are free,
                    and the simulation says that more workers help
-    8  imbalance, duplicates    lead whatever the workers wait for; memory-growth leads a loop that is healthy
-                                otherwise
+    8  imbalance, duplicates    lead whatever the workers wait for, imbalance only where the loop waits for them;
+                                memory-growth leads a loop that is healthy otherwise
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dlcheck.diagnosis import wording
-from dlcheck.diagnosis.attribution import WORKER_BUSY
-from dlcheck.diagnosis.burden import Burden, burden, exceeds_cores, wanted_cores
+from dlcheck.diagnosis.attribution import WORKER_BUSY, by_cause
+from dlcheck.diagnosis.burden import OTHERS, Burden, burden, exceeds_cores, innermost, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
 from dlcheck.diagnosis.faults import (
     Verdict,
@@ -39,7 +40,7 @@ from dlcheck.diagnosis.faults import (
     memory_growth,
     shared_across_threads,
 )
-from dlcheck.diagnosis.handover import is_busy
+from dlcheck.diagnosis.handover import is_busy, is_saturated
 from dlcheck.diagnosis.hotlines import FEWEST_SAMPLES, HotLine
 from dlcheck.diagnosis.prediction import predict, with_workers
 
@@ -53,6 +54,8 @@ _WORTH = 1.1
 _MADE = ("fetch-cpu", "fetch-io", "collate")
 _DIVISION = ("imbalance", "duplicates")
 _BUSY_WORKER = 0.8
+# torch divides an operation among threads from 32 768 elements on (``at::internal::GRAIN_SIZE``).
+_GRAIN_BYTES = 4 * 32_768
 
 _NAMES = {
     "main": "main-gil",
@@ -81,7 +84,8 @@ def judge(evidence: Evidence, duplicated: bool = False) -> Judgement:
         # What killed the run says more than how it waited; a hang is a wait in itself.
         return Judgement(dead[0], (*dead[1:], *found))
     if not evidence.batches:
-        return Judgement(Verdict("unknown", "No batch was loaded: there is nothing to judge."), ())
+        unknown = Verdict("unknown", "No batch was loaded: there is nothing to judge.")
+        return Judgement(never_started(evidence) or unknown, ())
     load = burden(evidence)
     waiting = startup_once(evidence, load) or tiny_batches(evidence, load)
     if waiting is None and not load.is_light:
@@ -92,9 +96,19 @@ def judge(evidence: Evidence, duplicated: bool = False) -> Judgement:
             # Whatever the workers are slow at, they do too much of it.
             return Judgement(found[0], (waiting, *beside, *found[1:]))
         return Judgement(waiting, (*beside, *found))
+    # Workers whose batches are ready in time may divide the work as they like.
+    found = [verdict for verdict in found if verdict.name != "imbalance"]
     if found:
         return Judgement(found[0], tuple(found[1:]))
     return Judgement(Verdict("healthy", wording.healthy(evidence, load)), ())
+
+
+def never_started(evidence: Evidence) -> Verdict | None:
+    """The run ended while the workers were being started, and that took long."""
+    start = by_cause(evidence.parts).get("startup", 0)
+    if not evidence.workers or start < max(_ONCE_NS, _HALF * evidence.wait):
+        return None
+    return Verdict("startup", wording.never_started(evidence, start))
 
 
 def startup_once(evidence: Evidence, load: Burden) -> Verdict | None:
@@ -117,7 +131,7 @@ def tiny_batches(evidence: Evidence, load: Burden) -> Verdict | None:
     On a machine whose cores are taken, what handing over costs says little of the loader: there the replay must say
     that the loop would be faster without workers.
     """
-    if load.price < max(_PRICE_SHARE, load.own):
+    if load.price_alone < max(_PRICE_SHARE, load.own) or not could_load_itself(evidence):
         return None
     if evidence.handover.starved_all:
         model = evidence.model
@@ -145,13 +159,17 @@ def folded(evidence: Evidence) -> dict[str, int]:
         name = cause
         if cause in ("reorder", "queued") and detail and not (cause == "reorder" and keep_reorder):
             name = detail
-        if detail in WORKER_BUSY.values() or (name == "cpu-wait" and not keep_queue):
-            # What waited for a core, or had the worker's GIL, had work to do.
-            name = "collate" if detail in ("collate", WORKER_BUSY["collate"]) else "fetch-cpu"
+        if detail in WORKER_BUSY.values():
+            # What had the worker's GIL had work to do.
+            name = "collate" if detail == WORKER_BUSY["collate"] else "fetch-cpu"
+        if name == "cpu-wait" and not keep_queue:
+            for stage, weight in _without_queue(evidence, detail):
+                causes[stage] = causes.get(stage, 0) + round(ns * weight)
+            continue
         if name == "main" and evidence.workers and not _is_main_busy(evidence):
             # Nothing kept the process from receiving: waking up is a part of the transfer.
             name = "transfer"
-        if part == ("transfer", "unpickle") and _has_no_gil(evidence):
+        if part == ("transfer", "unpickle") and has_no_gil(evidence):
             held_up = max(0, ns - handover.content_ns)
             causes["main"] = causes.get("main", 0) + held_up
             ns -= held_up
@@ -159,6 +177,24 @@ def folded(evidence: Evidence) -> dict[str, int]:
     if keep_queue:
         causes["cpu-wait"] = causes.get("cpu-wait", 0) + handover.starved_all
     return causes
+
+
+def _without_queue(evidence: Evidence, detail: str) -> tuple[tuple[str, float], ...]:
+    """What a stage that waited for a core was at otherwise, as shares. A thread that computes loses its core to others; one
+    that slept, or was blocked, wakes and finds none. On a machine of its own it would do the one and the other as it
+    did, so what others took says no more about it than that.
+    """
+    if detail == "collate":
+        return (("collate", 1.0),)
+    clocked = {"fetch-cpu": 0, "fetch-io": 0}
+    for part, ns in evidence.blamed.items():
+        inner = innermost(part)
+        if inner in clocked:
+            clocked[inner] += ns
+    whole = sum(clocked.values())
+    if not whole:
+        return (("fetch-cpu", 1.0),)
+    return tuple((name, ns / whole) for name, ns in clocked.items())
 
 
 def _is_main_busy(evidence: Evidence) -> bool:
@@ -169,7 +205,7 @@ def _is_main_busy(evidence: Evidence) -> bool:
     return busy is None or is_busy(busy, evidence.cores)
 
 
-def _has_no_gil(evidence: Evidence) -> bool:
+def has_no_gil(evidence: Evidence) -> bool:
     """Whether other threads of the training process were on a core for half of the time that its loop waited, so that
     what takes a batch in must wait for them. A thread that pins memory takes batches in itself.
     """
@@ -177,13 +213,26 @@ def _has_no_gil(evidence: Evidence) -> bool:
     return busy is not None and is_busy(busy, evidence.cores) and not evidence.loader.settings.get("pinning")
 
 
+def could_load_itself(evidence: Evidence) -> bool:
+    """Whether what the workers do says how fast a loop without workers would be. Not where other threads have the GIL,
+    which the loop would need all the time then. Nor where it would compute large tensors with torch's pool of threads,
+    where workers use one thread, and others have the cores: each operation waits for the last thread to find one.
+    """
+    others = evidence.cores.others or 0.0
+    crowded = is_saturated(evidence.cores) and others >= OTHERS
+    return not has_no_gil(evidence) and not (crowded and evidence.batch_bytes >= _GRAIN_BYTES)
+
+
 def _waiting(evidence: Evidence) -> Verdict | None:
     if evidence.workers == 0:
         return main_process(evidence)
     causes = folded(evidence)
-    causes.pop("unknown", None)
+    whole, unknown = sum(causes.values()), causes.pop("unknown", 0)
     if not causes:
         return Verdict("unknown", "The workers left no record: what the loop waited for is not known.")
+    if unknown > _HALF * whole:
+        # The little that is known is not what it waited for.
+        return Verdict("unknown", wording.unknown(evidence))
     leading = max(causes, key=lambda cause: causes[cause])
     crowded = oversubscribed(evidence)
     if crowded is not None and leading in _MADE and (evidence.are_bound or evidence.have_threads):
@@ -221,8 +270,8 @@ def _within_main(evidence: Evidence) -> dict[str, int]:
     parts: dict[str, int] = {}
     for (cause, detail), ns in evidence.recurring.items():
         name = detail if cause == "main" and detail else cause
-        name = "fetch-cpu" if name == "cpu-wait" else name
-        parts[name] = parts.get(name, 0) + ns
+        for stage, weight in _without_queue(evidence, "") if name == "cpu-wait" else ((name, 1.0),):
+            parts[stage] = parts.get(stage, 0) + round(ns * weight)
     return parts
 
 
@@ -279,7 +328,7 @@ def too_few_workers(evidence: Evidence, beside: bool = False) -> Verdict | None:
     more = predict(evidence.model, {"num_workers": setup.num_workers}, setup)
     if more is None or more.low < _WORTH:
         return None
-    return Verdict("too-few-workers", wording.too_few_workers(evidence, usable - wanted, beside))
+    return Verdict("too-few-workers", wording.too_few_workers(evidence, wanted, usable, beside))
 
 
 def dominant_line(evidence: Evidence, stage: str) -> HotLine | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from dlcheck.diagnosis.burden import HEALTHY_SHARE, Burden, wanted_cores
 from dlcheck.diagnosis.evidence import Evidence, recurring_causes
-from dlcheck.diagnosis.hotlines import FEWEST_SAMPLES
+from dlcheck.diagnosis.hotlines import BESIDE, FEWEST_SAMPLES
 from dlcheck.diagnosis.units import amount, cores, duration, share
 
 # From here on a batch in the pipe is more than the names of a few tensors.
@@ -30,7 +30,9 @@ def waits(evidence: Evidence) -> str:
 
 def healthy(evidence: Evidence, load: Burden) -> str:
     """Leave the loader alone."""
-    if load.all < HEALTHY_SHARE:
+    if load.all < HEALTHY_SHARE and not evidence.workers:
+        text = f"Loading, without workers, takes {share(load.all)} of the loop's time: little to gain by a change."
+    elif load.all < HEALTHY_SHARE:
         text = f"Batches are ready in time: the loop waits for data {share(load.all)} of its time."
     elif load.own >= HEALTHY_SHARE and evidence.run_share < 0.5:
         text = (
@@ -64,6 +66,23 @@ def startup_once(evidence: Evidence, start: int) -> str:
     )
 
 
+def unknown(evidence: Evidence) -> str:
+    """Most of the waiting is for something of which there is no record."""
+    last = max(
+        (wait for wait in evidence.waits if wait.kind == "batch"), key=lambda wait: wait.ns, default=None
+    )
+    if last is not None and 2 * last.ns > evidence.wait:
+        which = "a batch" if last.idx is None else f"batch {last.idx}"
+        return f"The run ended while the loop waited for {which}, for {duration(last.ns)}: it was still being made."
+    return f"{waits(evidence)} Most of that is for what was not recorded, or never finished: what it was is not known."
+
+
+def never_started(evidence: Evidence, start: int) -> str:
+    """``start``: as for ``startup_once``."""
+    workers = "1 worker" if evidence.workers == 1 else f"{evidence.workers} workers"
+    return f"No batch came: the run ended while {workers} were being started, for {duration(start)}."
+
+
 def tiny_batches(evidence: Evidence, load: Burden) -> str:
     """Handing over costs more than it is worth."""
     step = duration(evidence.step) if evidence.step is not None else "less"
@@ -88,13 +107,13 @@ def main_process(evidence: Evidence, most: str) -> str:
     )
 
 
-def too_few_workers(evidence: Evidence, free: float, beside: bool = False) -> str:
-    """``free``: cores that the workers leave. ``beside``: as for ``by_cause``."""
+def too_few_workers(evidence: Evidence, wanted: float, usable: float, beside: bool = False) -> str:
+    """``wanted``: cores that the workers want, of those that they may use. ``beside``: as for ``by_cause``."""
     workers = evidence.workers
-    who = "1 worker is" if workers == 1 else f"{workers} workers are"
+    who, wants = ("1 worker is", "wants") if workers == 1 else (f"{workers} workers are", "want")
     text = (
-        f"{who} busy {share(evidence.making.busy_share or 0.0)} of the time, and {cores(free)} left: more workers"
-        " would help."
+        f"{who} busy {share(evidence.making.busy_share or 0.0)} of the time, and {wants}"
+        f" {share(wanted / usable)} of {cores(usable)}: more workers would help."
     )
     return text if beside else f"{waits(evidence)} {text}"
 
@@ -137,7 +156,8 @@ def _dispatch(evidence: Evidence) -> str:
 
 def _main_gil(evidence: Evidence) -> str:
     return (
-        "Batches are ready, but the training process is busy with other Python work and does not take them."
+        "Batches are ready, but the training process is busy with other Python work and does not take"
+        f" them{_where(evidence, BESIDE)}."
     )
 
 
@@ -157,9 +177,13 @@ def _startup(evidence: Evidence) -> str:
     again = (
         "The loader is made anew, and its workers started," if evidence.loader.made > 1 else "Workers start"
     )
-    return (
+    text = (
         f"{again} {evidence.restarts + 1} times: after the first time, that takes {duration(start)},"
-        f" {share(start / wall if wall > 0 else 0.0)} of the loop's time."
+        f" {share(start / wall if wall > 0 else 0.0)} of the loop's time"
+    )
+    init = evidence.recurring.get(("startup", "worker_init_fn"), 0)
+    return text + (
+        f", most of it in worker_init_fn{_where(evidence, 'worker_init_fn')}." if 2 * init > start else "."
     )
 
 

@@ -57,7 +57,7 @@ class Stacks:
         self._rate: dict[int, float] = {}
         self._count: dict[int, int] = {}
         self._begun_ns = 0
-        self._cores = _Cores()
+        self._cores, self._around = _Cores(), _Cores()
         self._failures = 0
         self._written = 0
         self.trouble: str | None = None
@@ -111,6 +111,10 @@ class Stacks:
         form = ["-i", "-t", "-f", "chrometrace"] if with_idle else ["--full-filenames", "-f", "raw"]
         command = [self._executable, "record", "--pid", str(pid), "-s", *form]
         command += ["-r", str(round(rate)), "-d", str(seconds), "-o", str(output)]
+        if self._around.free() < _FREE_CORES:
+            # What is stopped to be read waits for as long as py-spy waits for a core then, and looks blocked. Rather a
+            # stack that is torn at times.
+            command.append("--nonblocking")
         begun = time.monotonic_ns()
         self._begun_ns = self._begun_ns or begun
         try:
@@ -184,7 +188,8 @@ class _Cores:
 
     def __init__(self) -> None:
         self._limited = cpu_quota() is not None
-        self._before: tuple[float, float] | None = None
+        idle = idle_s(os.sched_getaffinity(0))
+        self._before = None if idle is None else (idle, time.monotonic())
 
     def free(self) -> float:
         """On average since it was asked before; 0 where that is not known, or a quota makes idle cores no free ones."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dlcheck.diagnosis.hotlines import Project
@@ -45,11 +46,18 @@ def _check(host: Host, notes: list[str]) -> tuple[Finding, ...]:
         return ()
     for wrong in result.errors[:3]:
         notes.append(f"{wrong.file}:{wrong.line} could not be checked: {wrong.message}")
-    return tuple(result.findings)
+    # What lies beside the script and is not imported is another program.
+    used = {str(path) for path in imported(_named_by(host), paths)}
+    return tuple(finding for finding in result.findings if finding.place.file in used)
 
 
 def sources_of(host: Host) -> set[Path]:
     """The files that the run shows to be part of it, and the tree around its script, if that is not large."""
+    return _named_by(host) | _around(host)
+
+
+def _named_by(host: Host) -> set[Path]:
+    """The files that the run shows to be part of it: its script, and those that stacks and loaders name."""
     environment = environment_of(host.manifest, host.logs)
     project = Project(environment)
     script = str(environment.get("main") or "")
@@ -60,12 +68,52 @@ def sources_of(host: Host) -> set[Path]:
                 str(at[0]) for at in (line.get("site"), line.get("dataset_at"), line.get("items_at")) if at
             }
     files = {Path(project.absolute(file)) for file in named if file and project.owns(file)}
-    files = {file for file in files if file.is_file()}
-    if script and project.owns(script):
-        around = list(_python_files(Path(project.absolute(script)).parent))
-        if len(around) <= _MOST_FILES:
-            files.update(around)
-    return files
+    return {file for file in files if file.is_file()}
+
+
+def _around(host: Host) -> set[Path]:
+    """The tree around the script, if that is not large."""
+    environment = environment_of(host.manifest, host.logs)
+    project = Project(environment)
+    script = str(environment.get("main") or "")
+    if not script or not project.owns(script):
+        return set()
+    around = list(_python_files(Path(project.absolute(script)).parent))
+    return set(around) if len(around) <= _MOST_FILES else set()
+
+
+def imported(roots: Collection[Path], files: Collection[Path]) -> set[Path]:
+    """``roots``, and those of ``files`` that they import, or that these import, by the ends of their names: where a
+    package begins is not known.
+    """
+    by_name: dict[str, list[Path]] = {}
+    for file in files:
+        by_name.setdefault(file.parent.name if file.stem == "__init__" else file.stem, []).append(file)
+    found, left = set(roots), list(roots)
+    while left:
+        for dotted in _imports(left.pop()):
+            for name in dotted.split("."):
+                new = [file for file in by_name.get(name, ()) if file not in found]
+                found.update(new)
+                left += new
+    return found
+
+
+def _imports(file: Path) -> Iterator[str]:
+    """The names of modules that a file may import, anywhere in it: by statements, or by name."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (OSError, SyntaxError, ValueError, RecursionError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            # What is imported from a package may be a module of it.
+            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            if all(map(str.isidentifier, node.value.split("."))):
+                yield node.value
 
 
 def _python_files(root: Path) -> Iterator[Path]:

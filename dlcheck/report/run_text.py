@@ -25,6 +25,7 @@ from dlcheck.report.words import LABELS, plural
 _BAR = 60
 _PLAIN_WIDTH = 110
 _MOST_LINES = 5
+_LEAST_SHARE = 0.005
 _MOST_WORKERS = 8
 _MOST_FINDINGS = 10
 _MOST_ALIKE = 2
@@ -83,6 +84,8 @@ def _title(report: Report) -> Text:
         text.append("Data loading stands still.", _BAD)
     elif blamed and blamed[0].verdict in FATAL:
         text.append("Data loading ended this run.", _BAD)
+    elif blamed and all(loader.verdict == "memory-growth" for loader in blamed):
+        text.append("Data loading uses more and more memory.", _BAD)
     elif blamed:
         wall_s = sum(loader.wall_s for loader in diagnosis.loaders)
         loops = "loop" if len(diagnosis.loaders) == 1 else "loops"
@@ -271,6 +274,10 @@ def _ranks(ranks: tuple[RankLateness, ...]) -> Table:
 
 def _lines(report: Report, loader: LoaderDiagnosis, arrow: str) -> Iterator[RenderableType]:
     sampled = [culprit for culprit in loader.culprits if culprit.samples]
+    # What cost nothing is nobody to blame.
+    sampled = [culprit for culprit in sampled if culprit.wait_s >= _LEAST_SHARE * loader.wall_s] or sampled[
+        :1
+    ]
     if sampled:
         yield Text("  Lines that the loop waited for", "bold").append("  in shares of its time", "dim")
     else:
@@ -295,7 +302,9 @@ def _line(report: Report, loader: LoaderDiagnosis, culprit: Culprit, arrow: str)
     if culprit.stage != "fetch":
         function.append(f" ({culprit.stage})", "dim")
     if culprit.finding is not None:
-        function.append(f"  {culprit.finding.rule} {culprit.finding.name}", "bold yellow")
+        finding = culprit.finding
+        named = finding.name if culprit.is_found else f"at line {finding.place.line}"
+        function.append(f"  {finding.rule} {named}", "bold yellow")
     where = Text(f"{report.shown(culprit.site.file)}:{culprit.site.line}", "cyan")
     return Text(share(part) if culprit.samples else ""), where, function
 

@@ -129,6 +129,7 @@ def test_no_more_workers_where_they_wait_for_one_lock() -> None:
     found = of(fetching(0.02), stacks=stacks)
     assert found.verdict == "fetch-io" and "a lock that they share" in found.sentence
     assert not any("num_workers" in advice.change for advice in found.advice)
+    assert any("Hold the lock" in advice.text for advice in found.advice)
     free = of(fetching(0.02), stacks=tuple(replace(s, frames=(READ,)) for s in stacks))
     assert free.advice[0].change.get("num_workers")
 

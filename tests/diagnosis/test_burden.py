@@ -120,3 +120,12 @@ def test_the_limit_rises_with_what_others_use_and_for_a_loader_that_hardly_count
     small, _ = gather_all(replace(both, loaders=(*both.loaders, large)))
     assert burden(small).limit == pytest.approx(0.05 / small.run_share)
     assert burden(small).limit > 0.5
+
+
+def test_others_do_not_hide_a_price_that_is_large_beside_the_step() -> None:
+    made = handed(step=0.4, takes=2.0, tail=14)
+    cheap = replace(made, batches=tuple(replace(b, fetch=cost(0.1, 0.1), collate=None) for b in made.batches))
+    crowd = run(cheap, others=1.8)
+    assert shares(crowd).price < 1 / 3 < shares(crowd).price_alone
+    verdict = found(crowd)
+    assert verdict.verdict == "transfer" and "too small" in verdict.sentence

@@ -105,6 +105,19 @@ def test_a_hang_without_a_look_still_names_the_worker(tmp_path: Path) -> None:
     assert incidents(tmp_path, logs(asked=95 * S, got=30)) == ()
 
 
+def test_a_loop_that_was_stopped_and_took_long_to_end_is_no_hang(tmp_path: Path) -> None:
+    of = logs(asked=5 * S, got=30)
+    of[0].events.append(Event(k.ERROR, 1, 0, 6 * S, 5 * S, 0))
+    assert incidents(tmp_path, of) == ()
+
+
+def test_without_a_look_at_a_hang_the_advice_is_to_look(tmp_path: Path) -> None:
+    of = logs(asked=5 * S, got=30)
+    run = Timeline(0, 100 * S, (), None, {}, load_loaders(of, []), incidents=incidents(tmp_path, of))
+    (advice,) = diagnose(run).loaders[0].advice
+    assert "py-spy dump" in advice.text
+
+
 def dropped(message: str) -> list[dict[str, Any]]:
     return [
         {"kind": "feeder-error", "t": 25, "idx": n, "type": "Error", "message": message} for n in (1, 2, 3)

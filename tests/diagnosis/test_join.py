@@ -46,6 +46,9 @@ def test_a_finding_of_the_same_function_covers_the_line_and_one_of_another_does_
     run = timeline(life, stacks=sampled(OPENS))
     assert diagnose(run, [far]).loaders[0].culprits[0].finding is None
     assert diagnose(run, [far, near]).loaders[0].culprits[0].finding is near
+    # It need not be why the line takes long.
+    advice = "".join(each.text for each in diagnose(run, [near]).loaders[0].advice)
+    assert "DLC104 at line 15, in the same function" in advice
 
 
 def test_rules_on_the_loader_are_priced_by_its_waits() -> None:
@@ -70,3 +73,11 @@ def test_a_changing_dataset_forbids_persistent_workers() -> None:
     ]
     assert {"persistent_workers": True} in changes[0]
     assert not any("persistent_workers" in change for change in changes[1])
+
+
+def test_a_finding_about_what_is_right_has_no_price() -> None:
+    life = loader([iterator([steady(100, 50, 10)], 1)])
+    unclosed = finding("DLC106", "/project/data.py", 12, (10, 20))
+    result = diagnose(timeline(life, stacks=sampled(OPENS)), [unclosed])
+    assert result.findings[0].cost_s is None
+    assert result.loaders[0].culprits[0].finding is None

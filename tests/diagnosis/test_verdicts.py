@@ -154,10 +154,11 @@ def test_one_loader_in_two_threads() -> None:
 
 def test_unequal_shares_of_an_iterable_dataset() -> None:
     batches = [
-        batch(i, 0 if i < 50 else 1, asked=20 * i, got=20 * i, fetch=(20 * i - 10, 20 * i)) for i in range(60)
+        batch(i, 0 if i < 50 else 1, asked=20 * i, got=20 * i + 10, fetch=(20 * i, 20 * i + 10))
+        for i in range(60)
     ]
     found = diagnosis(one_loader(epoch(batches, end=1200), 2, iterable=True))
-    assert found.verdict == "imbalance" and "50, 10" in found.sentence
+    assert found.verdict == "imbalance" and "50 and 10" in found.sentence
 
 
 @pytest.mark.parametrize("kind", ["worker-killed", "hang", "dataset-error", "shared-memory-full"])
