@@ -7,7 +7,8 @@ starts the step. The other way round, `non_blocking=True` on pageable memory doe
 **Found:** `.to(device)` or `.cuda()` on a batch of a pinned loader in a loop, without `non_blocking=True`; and
 `non_blocking=True` on batches of a loader with workers that is not pinned.
 
-**Left alone:** a batch that is cast, copied or computed with before it is moved; one batch outside a loop; moves to the CPU.
+**Left alone:** a batch that is cast, copied or computed with before it is moved; what is on the GPU already; graphs of DGL,
+which cannot be pinned; one batch outside a loop; moves to the CPU.
 
 **Versions:** all of torch 2.x.
 """
@@ -90,6 +91,16 @@ RULE = Rule(
         import torch
         from torch.utils.data import DataLoader
 
+        def train(dataset, model, device=torch.device("cuda")):
+            for batch in DataLoader(dataset, num_workers=4, pin_memory=True):
+                for key in batch.keys():
+                    batch[key] = batch[key].to(device)  # <- DLC202
+                model(batch)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
         def main(data, model):
             device = torch.device("cuda:0")
             for batch in DataLoader(data, num_workers=4, pin_memory=True):
@@ -160,6 +171,26 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, device=torch.device("cuda")):
+            for batch in DataLoader(dataset, num_workers=4, pin_memory=True):
+                batch = batch.to(device, non_blocking=True)
+                weights = batch.weights.to(device)
+                model(batch, weights)
+
+        def gather(dataset, model, device=torch.device("cuda")):
+            for features, nodes, lengths in DataLoader(dataset, num_workers=4, pin_memory=True):
+                model(features[nodes].to(device))
+                lengths = lengths.int()
+                model(lengths.to(device))
+
+        def graphs(dataset, model, device=torch.device("cuda")):
+            for graph in DataLoader(dataset, num_workers=4, pin_memory=True):
+                model(graph.to(device), graph.ndata["mask"].to(device))
+        """,
         """
         import torch
         from torch.utils.data import DataLoader
