@@ -370,6 +370,22 @@ RULE = Rule(
     clean=(
         """
         import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Synthetic(Dataset):
+            def __init__(self, seed):
+                self.seed = seed
+            def restart(self):
+                np.random.seed(self.seed)
+            def __getitem__(self, index):
+                if index == 0:
+                    self.restart()
+                return np.random.rand(8)
+
+        train_loader = DataLoader(Synthetic(1), num_workers=4)
+        """,
+        """
+        import numpy as np
         import random
         import torch
         from torch.utils.data import DataLoader, Dataset
