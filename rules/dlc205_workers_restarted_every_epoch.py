@@ -25,7 +25,24 @@ from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.start_method import start_method
-from dlcheck.program.values import Absent, Known, Made, Ref
+from dlcheck.program.values import Absent, Known, Made, Method
+
+# What methods that change nothing are called.
+_ASKS = (
+    "get",
+    "is_",
+    "has_",
+    "num_",
+    "count",
+    "index",
+    "keys",
+    "values",
+    "items",
+    "to_",
+    "size",
+    "state_dict",
+    "copy",
+)
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -38,9 +55,8 @@ def check(program: Program) -> Iterator[Report]:
         confidence = _confidence(program, loader)
         if confidence is None or endless(program, loader) or changed_between_epochs(program, loader):
             continue
-        certain = loader.workers == "some" and not any(
-            isinstance(v, Known) and v.by_default for v in loader.arg("num_workers")
-        )
+        counts = loader.arg("num_workers")
+        certain = all(isinstance(v, Known) and v.value and not v.by_default for v in counts)
         value = "True" if certain else "num_workers > 0"
         forks = start_method(program, loader) == "fork"
         cost = (
@@ -119,39 +135,51 @@ def _inside(block: object, outer: object) -> bool:
 
 def changed_between_epochs(program: Program, loader: Loader) -> bool:
     """The main process changes the dataset between epochs: new workers are how the change reaches them."""
-    datasets = set(loader.datasets)
-    calls = {id(d.call) for d in datasets if isinstance(d, Made)}
     loops = {loop for use in program.uses_of[loader] for loop in program.consumption.epoch_loops(use, loader)}
     if not loops:
         return False
-    classes = {d.what for d in datasets if isinstance(d, Made) and not isinstance(d.what, str)}
-    lineages = (value for cls in classes for value in program.evaluator.lineage(cls))
-    methods = {name for value in lineages if isinstance(value, Ref) for name in value.scope.functions}
+    given = {(dotted(expr), id(scope)) for expr, scope in loader.given("dataset")}
+    made = {id(d.call) for d in loader.datasets if isinstance(d, Made)}
+    known = bool(loader.dataset_classes)
+
+    def is_dataset(expr: Expr, scope: Scope) -> bool:
+        if dotted(expr) and (dotted(expr), id(scope)) in given:
+            return True
+        if not known and not (isinstance(expr, Attr) and expr.attr == "dataset"):
+            return False
+        for value in program.values(expr, scope):
+            if isinstance(value, Made) and id(value.call) in made:
+                return True
+            if isinstance(value, Method) and value.attr == "dataset" and isinstance(value.receiver, Made):
+                if value.receiver.call is loader.call:
+                    return True
+        return False
+
     for scope in program.scopes():
         for store in scope.stores:
-            if store.block is None or not loops & set(store.block.chain()):
-                continue
-            if isinstance(store.base, (Name, Attr)) and store.attr is not None:
-                if any(
-                    isinstance(v, Made) and id(v.call) in calls for v in program.values(store.base, scope)
-                ):
+            if store.block is not None and loops & set(store.block.chain()):
+                if isinstance(store.base, (Name, Attr)) and is_dataset(store.base, scope):
                     return True
         for site in scope.calls:
+            if site.block is None or not loops & set(site.block.chain()):
+                continue
             func = site.call.func
-            if not isinstance(func, Attr) or func.attr not in methods or site.block is None:
-                continue
-            if not loops & set(site.block.chain()):
-                continue
-            for value in program.values(func.base, scope):
-                if isinstance(value, Made) and id(value.call) in calls and not isinstance(value.what, str):
-                    method = program.evaluator.method(value.what, func.attr)
-                    if (
-                        method is not None
-                        and _changes_self(method)
-                        and func.attr not in ("__getitem__", "__len__")
-                    ):
-                        return True
+            if isinstance(func, Attr) and _may_change(program, loader, func) and is_dataset(func.base, scope):
+                return True
+            if dotted(func).endswith("shuffle") and any(is_dataset(a, scope) for a in site.call.args):
+                return True
     return False
+
+
+def _may_change(program: Program, loader: Loader, method: Attr) -> bool:
+    """A method of the dataset that changes it; where its class is not seen, one that does not just ask for something."""
+    if method.attr in ("__getitem__", "__len__"):
+        return False
+    classes = [d.what for d in loader.datasets if isinstance(d, Made) and isinstance(d.what, Scope)]
+    if not classes:
+        return isinstance(method.base, (Name, Attr)) and not method.attr.startswith(_ASKS)
+    found = (program.evaluator.method(cls, method.attr) for cls in classes if cls.kind == "class")
+    return any(f is not None and _changes_self(f) for f in found)
 
 
 def _changes_self(method: Scope) -> bool:
@@ -263,6 +291,34 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import random
+        from torch.utils.data import DataLoader
+
+        def main(read, model):
+            pairs = read()
+            loader = DataLoader(pairs, batch_size=64, num_workers=4)
+            for epoch in range(100):
+                random.shuffle(pairs)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        # file: data.py
+        from torch.utils.data import DataLoader
+
+        def loaders(sets):
+            return {name: DataLoader(data, num_workers=8) for name, data in sets.items()}
+        # file: train.py
+        from data import loaders
+
+        def main(sets, model):
+            by_name = loaders(sets)
+            for epoch in range(100):
+                for x in by_name["train"]:
+                    model(x).backward()
+                by_name["train"].dataset.reshuffle()
+        """,
         """
         from torch.utils.data import DataLoader
 
