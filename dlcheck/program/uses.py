@@ -251,13 +251,13 @@ class Consumption:
         return begun or [(use.scope, use.block)]
 
     def _building_loops(
-        self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[int]
+        self, scope: Scope, block: Block | None, conditional: bool, depth: int, seen: set[tuple[int, int]]
     ) -> set[Block]:
         """The loops that run a place in every turn; with ``conditional``, also those that may."""
         out: set[Block] = set()
-        if id(scope) in seen or depth > 8:
+        if (id(scope), id(block)) in seen or depth > 8:
             return out
-        seen.add(id(scope))
+        seen.add((id(scope), id(block)))
         for around in block.chain() if block is not None else ():
             if around.kind in ("if", "else", "except") and not conditional:
                 return out
@@ -269,14 +269,14 @@ class Consumption:
         return out
 
     def _loops_for(
-        self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[int]
+        self, scope: Scope, block: Block | None, loader: Loader, depth: int, seen: set[tuple[int, int]]
     ) -> set[Block]:
         """The loops that run a place again and again, those of the callers included; where some callers hand over the
         loader, the others are not followed."""
         out: set[Block] = set()
-        if id(scope) in seen or depth > 8:
+        if (id(scope), id(block)) in seen or depth > 8:
             return out
-        seen.add(id(scope))
+        seen.add((id(scope), id(block)))
         if block is not None:
             out |= {b for b in block.chain() if b.kind in ("for", "while")}
         if scope.kind not in ("function", "lambda"):
