@@ -41,7 +41,7 @@ def check(program: Program) -> Iterator[Report]:
                     sub.at,
                     message,
                     help="make arrays, lists or a dict of what items need in `__init__`",
-                    confidence="low" if _is_cell(sub) else None,
+                    confidence="low" if _is_cell(sub, function.scope) else None,
                 )
         for site in function.scope.calls:
             if _searches(site.call, function, counted):
@@ -78,13 +78,29 @@ def _by_name(scope: Scope, block: Block | None) -> bool:
     return False
 
 
-def _is_cell(sub: Sub) -> bool:
+def _is_cell(sub: Sub, scope: Scope) -> bool:
     """``df["path"].iloc[i]``, ``df.iloc[i, 0]``: no row is built, and what is left is seldom worth a word."""
     index = sub.index
     if isinstance(index, Seq):
         return len(index.items) == 2 and isinstance(index.items[1], Const)
-    column = sub.base.base if isinstance(sub.base, Attr) else None
-    return isinstance(column, Sub) and isinstance(column.index, Const) and isinstance(column.index.value, str)
+    return isinstance(sub.base, Attr) and _is_column(sub.base.base, scope)
+
+
+def _is_column(expr: Expr, scope: Scope) -> bool:
+    """``df["path"]``, and ``self.paths`` where ``__init__`` keeps ``df["path"]`` or ``df[path_column]`` as that."""
+    if isinstance(expr, Sub):
+        return isinstance(expr.index, Const) and isinstance(expr.index.value, str)
+    kept = attribute_of_self(expr, scope)
+    if not kept or scope.owner is None:
+        return False
+    inits = [f for f in scope.owner.all_functions if f.name == "__init__"]
+    stored = [store.value for init in inits for store in init.stores if store.attr == kept]
+    params = {param.name for init in inits for param in init.params}
+    return bool(stored) and all(
+        isinstance(value, Sub)
+        and (_is_column(value, scope) or (isinstance(value.index, Name) and value.index.id in params))
+        for value in stored
+    )
 
 
 def _is_place(index: Expr) -> bool:
@@ -219,6 +235,19 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import pandas as pd
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Captions(Dataset):
+            def __init__(self, table, image_column):
+                frame = pd.read_csv(table)
+                self.images = frame[image_column]
+                self.captions = frame["caption"]
+            def __getitem__(self, index):
+                return Image.open(self.images.iloc[index]), self.captions.iloc[index]
+        """,
         """
         import pandas as pd
         from torch.utils.data import Dataset

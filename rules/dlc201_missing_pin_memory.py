@@ -9,9 +9,9 @@ and `non_blocking`.
 the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
-before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Batches of
-objects with no `pin_memory` method, which torch does not pin, and data in memory with no workers, also by default, where the
-gain is small, are reported with low confidence.
+before the transfer (`x.float().cuda()`, a way through numpy: the copy is not pinned); graphs of DGL, which cannot be pinned;
+`pin_memory` that comes from a configuration. Batches of objects with no `pin_memory` method, which torch does not pin, and data
+in memory with no workers, also by default, where the gain is small, are reported with low confidence.
 
 **Versions:** all of torch 2.x.
 """
@@ -26,6 +26,8 @@ from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Binding
 
+_LABELS = frozenset({"label", "labels", "target", "targets", "y", "gt"})
+
 
 def check(program: Program) -> Iterator[Report]:
     for loader in program.loaders:
@@ -35,6 +37,8 @@ def check(program: Program) -> Iterator[Report]:
             t for use in program.uses_of[loader] for t in program.transfers(use) if t.device == "cuda"
         ]
         direct = [t for t in transfers if not t.copied]
+        if all(t.base.lower() in _LABELS for t in direct) and len(direct) < len(transfers):
+            direct = []  # what is large is copied first, and labels alone gain nothing
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
         if where is None or (transfers and not direct):
             continue
@@ -155,6 +159,28 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(clouds, model, device=torch.device("cuda")):
+            for points, label in DataLoader(clouds, num_workers=4):
+                points = points.numpy()
+                points += np.random.normal(size=points.shape)
+                points = torch.from_numpy(points)
+                points, label = points.to(device), label[:, 0].to(device)
+                model(points, label)
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(nodes, sampler, model, device=torch.device("cuda")):
+            for seeds, blocks in DataLoader(nodes, collate_fn=sampler.sample, num_workers=4):
+                blocks = [block.to(device) for block in blocks]
+                model(blocks, blocks[0].srcdata["feat"])
+        """,
         """
         import torch
         from torch.utils.data import DataLoader

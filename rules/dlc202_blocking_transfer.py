@@ -7,9 +7,9 @@ starts the step. The other way round, `non_blocking=True` on pageable memory doe
 **Found:** `.to(device)` or `.cuda()` on a batch of a pinned loader in a loop, without `non_blocking=True`; and
 `non_blocking=True` on batches of a loader with workers that is not pinned.
 
-**Left alone:** a batch that is cast, copied or computed with before it is moved; one batch outside a loop; moves to the CPU;
-batches of objects with no `pin_memory` method, which are not pinned and have a `to` of their own; batches of a loader that
-Accelerate or Fabric prepared, which are on the device already.
+**Left alone:** a batch that is cast, copied or computed with before it is moved; what is on the GPU already; graphs of DGL,
+which cannot be pinned; one batch outside a loop; moves to the CPU; batches of objects with no `pin_memory` method, which are
+not pinned and have a `to` of their own; batches of a loader that Accelerate or Fabric prepared, which are on the device already.
 
 **Versions:** all of torch 2.x.
 """
@@ -93,6 +93,16 @@ RULE = Rule(
     causes=("transfer", "pin-memory"),
     found=(
         """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, device=torch.device("cuda")):
+            for batch in DataLoader(dataset, num_workers=4, pin_memory=True):
+                for key in batch.keys():
+                    batch[key] = batch[key].to(device)  # <- DLC202
+                model(batch)
+        """,
+        """
         from torch.utils.data import DataLoader
 
         def scores(data, model, device="cuda"):
@@ -174,6 +184,26 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, device=torch.device("cuda")):
+            for batch in DataLoader(dataset, num_workers=4, pin_memory=True):
+                batch = batch.to(device, non_blocking=True)
+                weights = batch.weights.to(device)
+                model(batch, weights)
+
+        def gather(dataset, model, device=torch.device("cuda")):
+            for features, nodes, lengths in DataLoader(dataset, num_workers=4, pin_memory=True):
+                model(features[nodes].to(device))
+                lengths = lengths.int()
+                model(lengths.to(device))
+
+        def graphs(dataset, model, device=torch.device("cuda")):
+            for graph in DataLoader(dataset, num_workers=4, pin_memory=True):
+                model(graph.to(device), graph.ndata["mask"].to(device))
+        """,
         """
         from accelerate import Accelerator
         from torch.utils.data import DataLoader

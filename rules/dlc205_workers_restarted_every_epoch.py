@@ -39,9 +39,8 @@ def check(program: Program) -> Iterator[Report]:
         confidence = _confidence(program, loader)
         if confidence is None or is_endless(loader) or changed_between_epochs(program, loader):
             continue
-        certain = loader.workers == "some" and not any(
-            isinstance(v, Known) and v.by_default for v in loader.arg("num_workers")
-        )
+        counts = loader.arg("num_workers")
+        certain = all(isinstance(v, Known) and v.value and not v.by_default for v in counts)
         value = "True" if certain else "num_workers > 0"
         forks = start_method(program, loader) == "fork"
         cost = (
@@ -234,6 +233,34 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import random
+        from torch.utils.data import DataLoader
+
+        def main(read, model):
+            pairs = read()
+            loader = DataLoader(pairs, batch_size=64, num_workers=4)
+            for epoch in range(100):
+                random.shuffle(pairs)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        # file: data.py
+        from torch.utils.data import DataLoader
+
+        def loaders(sets):
+            return {name: DataLoader(data, num_workers=8) for name, data in sets.items()}
+        # file: train.py
+        from data import loaders
+
+        def main(sets, model):
+            by_name = loaders(sets)
+            for epoch in range(100):
+                for x in by_name["train"]:
+                    model(x).backward()
+                by_name["train"].dataset.reshuffle()
+        """,
         """
         # file: sets.py
         from torch.utils.data import Dataset

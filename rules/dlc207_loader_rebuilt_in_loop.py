@@ -40,6 +40,8 @@ def check(program: Program) -> Iterator[Report]:
             continue  # nothing is started, and nothing lost
         if any(program.consumption.epoch_loops(use, loader) for use in program.uses_of[loader]):
             continue
+        if _changed_afterwards(program, loader):
+            continue
         if _rebuilt(program, loader.scope, loader.site.block, _arguments(loader), 0):
             yield Report(
                 loader.scope,
@@ -50,6 +52,17 @@ def check(program: Program) -> Iterator[Report]:
                 confidence="high" if loader.workers == "some" else "medium",
                 fix=_hoist(loader),
             )
+
+
+def _changed_afterwards(program: Program, loader: Loader) -> bool:
+    """``loader.dataset.start = step * size``: each one loads something else."""
+    return any(
+        isinstance(store.base, Attr)
+        and store.base.attr == "dataset"
+        and loader in program.consumption.loaders_in(store.base.base, scope)
+        for scope in {use.scope for use in program.uses_of[loader]}
+        for store in scope.stores
+    )
 
 
 def _fresh_iterator(program: Program, use: Use) -> bool:
@@ -307,6 +320,20 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def build(dataset):
+            return DataLoader(dataset, batch_size=8, num_workers=2)
+
+        def show(dataset, steps):
+            loader = build(dataset)
+            print(len(loader))
+            for step in steps:
+                loader = build(dataset)
+                loader.dataset.start = step * 8
+                print(next(iter(loader)))
+        """,
         """
         from torch.utils.data import DataLoader
 

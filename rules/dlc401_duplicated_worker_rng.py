@@ -8,7 +8,8 @@ issue 5059; albumentations issues 2473 and 2559.
 
 **Found:** a generator made in the set-up of a dataset or transform, or at module level, and drawn from in the item path; a
 `worker_init_fn` that seeds with a constant; one, or an item, that seeds with the worker's number and no more, while workers do
-not persist; items that seed with the same value each time; `torch.manual_seed(constant)` in the epoch loop of a shuffled loader.
+not persist; items that seed with the same value each time, be it the worker's own seed; `torch.manual_seed(constant)` in the
+epoch loop of a shuffled loader.
 
 **Left alone:** the global generators; generators made or seeded in the worker; seeds that depend on the index; evaluation sets,
 which are meant to be constant; loaders without workers.
@@ -19,7 +20,7 @@ which are meant to be constant; loaders without workers.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Call, Const, walk
+from dlcheck.facts.model import At, Call, Const, Expr, dotted, walk
 from dlcheck.lint.fix import Fix
 from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
@@ -28,7 +29,7 @@ from dlcheck.program.items import short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Dataset, Program
-from dlcheck.program.random_state import GENERATORS, seed_sources, seeding, worker_parameter
+from dlcheck.program.random_state import GENERATORS, is_worker_seed, seed_sources, seeding, worker_parameter
 from dlcheck.program.reseeding import asks_for_worker, reseeded
 from dlcheck.program.scope import Block, Scope
 from dlcheck.program.steps import Step
@@ -144,7 +145,19 @@ def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
             continue
         for call, name, seed in (*seeding(step.scope, program.evaluator), *_new_generators(step, program)):
             block = step.scope.block_at(call.at)
-            if _conditional(block) or path.varies(seed, step):
+            if path.varies(seed, step):
+                continue
+            if is_worker_seed(seed, step.scope, program.evaluator):
+                if not _conditional(block, but_for="worker"):
+                    yield Report(
+                        step.scope,
+                        call.at,
+                        f"`{short(name)}` starts again from the worker's seed for every item, so every item of a worker draws "
+                        "the same random numbers: seed nothing here",
+                        help="delete it: torch seeds `random`, `numpy` and itself in each worker, once",
+                    )
+                continue
+            if _conditional(block):
                 continue
             if seed_sources(seed, step.scope, program.evaluator) <= {"constant", "setting"}:
                 yield Report(
@@ -171,10 +184,13 @@ def _workers_seeded_by_items(program: Program, dataset: Dataset) -> Iterator[Rep
                     yield from _same_each_epoch(program, loader, step.scope, call.at, short(name), fix)
 
 
-def _new_generators(step: Step, program: Program) -> Iterator[tuple[Call, str, Const]]:
+def _new_generators(step: Step, program: Program) -> Iterator[tuple[Call, str, Expr]]:
     for site in step.scope.calls:
         call = site.call
-        if len(call.args) == 1 and isinstance(call.args[0], Const) and call.args[0].value is not None:
+        if len(call.args) != 1:
+            continue
+        constant = isinstance(call.args[0], Const) and call.args[0].value is not None
+        if constant or is_worker_seed(call.args[0], step.scope, program.evaluator):
             for name in callee_names(program.evaluator, call, step.scope):
                 if name in GENERATORS and not name.endswith("manual_seed"):
                     yield call, name, call.args[0]
@@ -185,9 +201,18 @@ def _restores(scope: Scope) -> bool:
     return any(attr.attr in ("get_state", "getstate", "get_rng_state", "fork_rng") for attr, _ in scope.attrs)
 
 
-def _conditional(block: Block | None) -> bool:
-    around = block.chain() if block is not None else ()
-    return any(b.kind in ("if", "else", "except", "for", "while", "comp") for b in around)
+def _conditional(block: Block | None, but_for: str = "") -> bool:
+    """Behind a condition, or in a loop. ``but_for``: a word of conditions that do not count."""
+    for around in block.chain() if block is not None else ():
+        if around.kind == "if" and but_for and but_for in _asked(around.node.test):
+            continue
+        if around.kind in ("if", "else", "except", "for", "while", "comp"):
+            return True
+    return False
+
+
+def _asked(test: Expr) -> str:
+    return " ".join(dotted(part) for part in walk(test))
 
 
 def _worker_seeds(program: Program, loader: Loader) -> Iterator[Report]:
@@ -289,6 +314,30 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import random
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+        class Segments(Dataset):
+            def __init__(self, clips):
+                self.clips = clips
+            def __getitem__(self, index):
+                if get_worker_info() is not None:
+                    random.seed(get_worker_info().seed)  # <- DLC401
+                start = random.randint(0, 100)
+                return self.clips[index][start : start + 50]
+
+        class Noisy(Dataset):
+            def __init__(self, clips):
+                self.clips = clips
+            def __getitem__(self, index):
+                rng = np.random.default_rng(torch.initial_seed() % 2**32)  # <- DLC401
+                return self.clips[index] + rng.normal()
+
+        train_loader = DataLoader(Segments([]), num_workers=4)
+        """,
         """
         import numpy as np
         from torch.utils.data import DataLoader, Dataset, get_worker_info
@@ -406,6 +455,44 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Once(Dataset):
+            def __init__(self, clips):
+                self.clips = clips
+                self.seeded = False
+            def __getitem__(self, index):
+                if not self.seeded:
+                    np.random.seed(torch.initial_seed() % 2**32)
+                    self.seeded = True
+                return self.clips[index] + np.random.rand()
+
+        class PerItem(Once):
+            def __getitem__(self, index):
+                np.random.seed((torch.initial_seed() + index) % 2**32)
+                return self.clips[index] + np.random.rand()
+
+        train_loader = DataLoader(Once([]), num_workers=4)
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Synthetic(Dataset):
+            def __init__(self, seed):
+                self.seed = seed
+            def restart(self):
+                np.random.seed(self.seed)
+            def __getitem__(self, index):
+                if index == 0:
+                    self.restart()
+                return np.random.rand(8)
+
+        train_loader = DataLoader(Synthetic(1), num_workers=4)
+        """,
         """
         import numpy as np
         import torch

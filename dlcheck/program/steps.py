@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Lambda, Name, parts_of, walk
+from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Lambda, Name, Op, dotted, parts_of, walk
 from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.lazy import is_lazy
-from dlcheck.program.scope import Scope
+from dlcheck.program.scope import Scope, Store
 from dlcheck.program.values import Ref
 
 _RANDOM = ("random.", "numpy.random", "torch.rand", "torch.randint", "torch.randperm", "uuid.")
@@ -17,6 +17,8 @@ _MOVES_ON = frozenset(
     "get_nowait popleft readline recv fetchone choice choices sample randint randrange integers "
     "permutation uniform multinomial".split()
 )
+
+_ARITHMETIC = frozenset({"+", "-", "*", "//", "%"})
 
 
 @dataclass(eq=False)
@@ -54,11 +56,20 @@ def spread(step: Step, kind: str, evaluator: Evaluator) -> None:
                         break
         for store in scope.stores:
             if isinstance(store.base, Name) and store.base.id == scope.self_name and store.attr is not None:
-                if store.augmented or varies(store.value, step, evaluator):
+                if store.augmented or _counts_on(store) or varies(store.value, step, evaluator):
                     if not is_lazy(store.block, scope, store.at):
                         step.attributes.add(store.attr)
         if len(step.varying) + len(step.attributes) == before:
             return
+
+
+def _counts_on(store: Store) -> bool:
+    """``self.day = (self.day + 1) % days``: another value each time."""
+    value = store.value
+    if not isinstance(value, Op) or value.op not in _ARITHMETIC:
+        return False
+    name = f"{dotted(store.base)}.{store.attr}"
+    return any(isinstance(part, Attr) and dotted(part) == name for part in walk(value))
 
 
 def varies(expr: Expr, step: Step, evaluator: Evaluator) -> bool:

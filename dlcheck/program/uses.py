@@ -358,7 +358,3 @@ def _target_of(statement: object, call: Call) -> Expr | None:
     if targets and value is not None and any(e is call for e in walk(value)):
         return targets[0]  # type: ignore[no-any-return]
     return None
-
-
-def names_in(expr: Expr) -> set[str]:
-    return {e.id for e in walk(expr) if isinstance(e, Name)}
