@@ -9,8 +9,8 @@ and `non_blocking`.
 the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
-before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Data in
-memory with no workers, also by default, is reported with low confidence: the gain is small.
+before the transfer (`x.float().cuda()`: the copy is not pinned), whatever becomes of their labels; `pin_memory` that comes
+from a configuration. Data in memory with no workers, also by default, is reported with low confidence: the gain is small.
 
 **Versions:** all of torch 2.x.
 """
@@ -23,6 +23,7 @@ from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Binding
+from dlcheck.program.transfers import Transfer
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -32,7 +33,7 @@ def check(program: Program) -> Iterator[Report]:
         transfers = [
             t for use in program.uses_of[loader] for t in program.transfers(use) if t.device == "cuda"
         ]
-        direct = [t for t in transfers if not t.copied]
+        direct = _gaining(transfers)
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
         if where is None or (transfers and not direct):
             continue
@@ -52,6 +53,12 @@ def check(program: Program) -> Iterator[Report]:
             also=(where,),
             fix=_fix(loader),
         )
+
+
+def _gaining(transfers: list[Transfer]) -> list[Transfer]:
+    """The transfers that pinning makes faster: not those of copies, nor of the labels of samples that are copied."""
+    copied = {t.use for t in transfers if t.copied}
+    return [t for t in transfers if not t.copied and not (t.is_label and t.use in copied)]
 
 
 def _fix(loader: Loader) -> Fix | None:
@@ -75,6 +82,21 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("transfer", "pin-memory"),
     found=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def to_gpu(x):
+            x = x.contiguous()
+            if torch.cuda.is_available():
+                x = x.cuda(non_blocking=True)
+            return x
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, batch_size=32, num_workers=4)  # <- DLC201
+            for text, _ in loader:
+                model(to_gpu(text)).backward()
+        """,
         """
         from transformers import Trainer, TrainingArguments
 
@@ -133,6 +155,32 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model, jitter, use_gpu=True):
+            loader = DataLoader(dataset, batch_size=32, num_workers=4)
+            for cloud, target in loader:
+                cloud = cloud.numpy()
+                cloud[:, :, 0:3] = jitter(cloud[:, :, 0:3])
+                cloud = torch.Tensor(cloud)
+                cloud = cloud.transpose(2, 1)
+                if use_gpu:
+                    cloud, target = cloud.cuda(), target.cuda()
+                model(cloud, target).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model, length):
+            loader = DataLoader(dataset, batch_size=32, num_workers=4)
+            for past, future in loader:
+                past = past.float().cuda()
+                future = future.float().cuda()
+                future = future[:, -length:].to("cuda:0")
+                model(past, future).backward()
+        """,
         """
         from torch.utils.data import DataLoader
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from dlcheck.facts.model import At, Attr, Call, Const, Expr, Lambda, Name, Seq, Star, Sub, dotted, walk
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.evaluate import Evaluator
-from dlcheck.program.scope import Block, Scope
+from dlcheck.program.reaching import reaching
+from dlcheck.program.scope import Binding, Block, Scope
 from dlcheck.program.uses import Use, names_in
 from dlcheck.program.values import External, Known, Made, Method, Ref, SelfOf, Value
 
+_LABELS = re.compile(r"label|target|(^|[._])(y|gt)$")
+Fate = Literal["kept", "copied", "moved"]
 _DEEPEST_DEVICE = 5
+_DEEPEST_FATE = 8
 _VIEWS = frozenset(
     {"unsqueeze", "squeeze", "view", "reshape", "permute", "transpose", "t", "detach", "requires_grad_", "flatten", "items",
-     "values", "keys", "__getitem__", "get", "expand", "chunk", "split"}
+     "values", "keys", "__getitem__", "get", "expand", "chunk", "split", "contiguous"}
 )  # fmt: skip
 _DTYPES = frozenset(
     "float float16 float32 float64 half bfloat16 double int int8 int16 int32 int64 long short uint8 "
@@ -38,6 +43,20 @@ class Transfer:
     non_blocking: Literal["yes", "no", "unknown"]
     copied: bool
     base: str = ""
+
+    @property
+    def is_label(self) -> bool:
+        """By its name, what is moved is small."""
+        moved = self.call.func.base if isinstance(self.call.func, Attr) else None
+        while isinstance(moved, (Call, Sub)):
+            if (
+                isinstance(moved, Sub)
+                and isinstance(moved.index, Const)
+                and isinstance(moved.index.value, str)
+            ):
+                return bool(_LABELS.search(moved.index.value))
+            moved = moved.base if isinstance(moved, Sub) else getattr(moved.func, "base", None)
+        return moved is not None and bool(_LABELS.search(dotted(moved)))
 
 
 def transfers(evaluator: Evaluator, use: Use) -> list[Transfer]:
@@ -86,7 +105,10 @@ def _transfers(
         moved = _moved(evaluator, site.call, scope, views)
         if moved is not None:
             copied, device, non_blocking, base = moved
-            out.append(Transfer(use, scope, site.call, site.block, device, non_blocking, copied, base))
+            fate = _fate(evaluator, site.call, scope, views, start)
+            if fate != "moved":
+                copied = copied or fate == "copied"
+                out.append(Transfer(use, scope, site.call, site.block, device, non_blocking, copied, base))
             continue
         if depth >= 3 or not _is_handed(site.call, views):
             continue
@@ -175,6 +197,37 @@ def _moved(
         if target is None:
             return None
     return copied, device_of(evaluator, target, scope), _non_blocking(evaluator, call, scope), base
+
+
+def _fate(evaluator: Evaluator, expr: Expr, scope: Scope, views: set[str], start: At, depth: int = 0) -> Fate:
+    """What has become of a part of a batch up to a place: ``x = x.float()`` copied it, ``x = x.cuda()`` moved it."""
+    root = next((n for n in walk(expr) if isinstance(n, Name) and n.id in views), None)
+    if root is None or root.id not in scope.bindings or depth > _DEEPEST_FATE:
+        return "kept"
+    # What stands further down in the loop is of the batch before.
+    use = expr.at[:2]
+    before = [b for b in scope.bindings[root.id] if b.at[2:] <= use or b.kind not in ("assign", "unpack")]
+    fates = {
+        _fate_after(evaluator, binding, scope, views, start, depth)
+        for binding in (reaching(before, scope, expr.at) if before else ())
+    }
+    if not fates:
+        return "kept"
+    return "kept" if "kept" in fates else "copied" if "copied" in fates else "moved"
+
+
+def _fate_after(
+    evaluator: Evaluator, binding: Binding, scope: Scope, views: set[str], start: At, depth: int
+) -> Fate:
+    value, at = binding.value, binding.at
+    drawn = (at[0], at[1]) <= (start[0], start[1]) < (at[2], at[3])  # ``batch = next(it)``
+    if value is None or binding.kind not in ("assign", "unpack") or drawn:
+        return "kept"
+    calls = [part for part in walk(value) if isinstance(part, Call)]
+    if any(_moved(evaluator, call, scope, views) is not None for call in calls):
+        return "moved"
+    fate = _fate(evaluator, value, scope, views, start, depth + 1)
+    return "copied" if fate == "kept" and not _is_view(value, views) else fate
 
 
 def _origin(evaluator: Evaluator, expr: Expr, scope: Scope, views: set[str]) -> tuple[bool, str | None]:
