@@ -83,6 +83,18 @@ RULE = Rule(
     causes=("transfer", "pin-memory"),
     found=(
         """
+        from torch.utils.data import DataLoader
+
+        def main(train, val, model):
+            parts = {
+                "train": DataLoader(train, num_workers=4, shuffle=True),  # <- DLC201
+                "val": DataLoader(val, num_workers=4),  # <- DLC201
+            }
+            for phase, part in parts.items():
+                for x in part:
+                    model(x.cuda())
+        """,
+        """
         import torch
         from torch.utils.data import DataLoader
 

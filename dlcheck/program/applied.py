@@ -241,6 +241,9 @@ def iterated(evaluator: Evaluator, value: Value, index: int | None) -> Values:
             if index is not None:
                 return join(*(element(evaluator, v, (Known(index),)) for v in found))
             return found
+        case Made(_, Call(Attr(_, "items", _)), _, _, Table(entries, _, loose)) if index == 1:
+            held = (*loose, *(e for group in entries.values() for e in group))
+            return join(*(evaluator.values(e.expr, e.scope) for e in held)) or (UNKNOWN,)
         case Made("builtins.enumerate", call, scope, _, _) if call.args:
             if index == 1:
                 return join(*(iterated(evaluator, v, None) for v in evaluator.values(call.args[0], scope)))
