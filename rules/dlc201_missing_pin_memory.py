@@ -10,7 +10,8 @@ the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
 before the transfer (`x.float().cuda()`: the copy is not pinned), whatever becomes of their labels; `pin_memory` that comes
-from a configuration. Data in memory with no workers, also by default, is reported with low confidence: the gain is small.
+from a configuration. Data in memory with no workers, also by default, and loaders of which a few batches are drawn as pictures,
+are reported with low confidence: the gain is small.
 
 **Versions:** all of torch 2.x.
 """
@@ -21,6 +22,7 @@ from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
+from dlcheck.program.looks import draws, left_early
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Binding
 from dlcheck.program.transfers import Transfer
@@ -37,6 +39,11 @@ def check(program: Program) -> Iterator[Report]:
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
         if where is None or (transfers and not direct):
             continue
+        looked = (
+            bool(direct)
+            and all(left_early(t.use) and draws(t.use) for t in direct)
+            and not program.is_repeated(loader)
+        )
         sure = (loader.may_have_workers and not loader.none_unless_asked_for) or (
             program.reads_files(loader) is not None and not program.in_memory(loader)
         )
@@ -49,7 +56,7 @@ def check(program: Program) -> Iterator[Report]:
             if loader.kind == "trainer"
             else "pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
             "`non_blocking=True` where the batch is moved",
-            confidence="high" if sure and not loader.left_open("pin_memory") else "low",
+            confidence="high" if sure and not loader.left_open("pin_memory") and not looked else "low",
             also=(where,),
             fix=_fix(loader),
         )
@@ -167,6 +174,17 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def show(dataset, model, plt):
+            loader = DataLoader(dataset, batch_size=1, num_workers=4)
+            for i, image in enumerate(loader):
+                if i > 1:
+                    break
+                plt.imshow(model(image.cuda())[0].cpu())
+        """,
         """
         import torch
         from torch.utils.data import DataLoader
