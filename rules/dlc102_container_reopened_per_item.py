@@ -147,6 +147,30 @@ RULE = Rule(
     causes=("fetch-io", "fetch-cpu"),
     found=(
         """
+        # file: optional.py
+        from importlib import import_module
+
+        def lazily(name):
+            try:
+                return import_module(name)
+            except ModuleNotFoundError:
+                raise RuntimeError(f"pip install {name}") from None
+        # file: data.py
+        from torch.utils.data import Dataset
+
+        from optional import lazily
+
+        class Patches(Dataset):
+            def __init__(self, path):
+                self.path = path
+                pd = lazily("pandas")
+                self.index = pd.read_csv(path + ".csv")
+            def __getitem__(self, i):
+                h5py = lazily("h5py")
+                with h5py.File(self.path, "r") as f:  # <- DLC102
+                    return f["patches"][i]
+        """,
+        """
         import h5py
         from torch.utils.data import Dataset
 

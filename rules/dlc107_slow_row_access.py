@@ -9,7 +9,8 @@ end to end).
 indexed by a comparison of one of its columns, `list.index` on the list of all samples.
 
 **Left alone:** `.iloc` on a frame that was made for this item; arrays; a search in a short list of classes. One cell
-(`df["path"].iloc[i]`) has low confidence: no `Series` is built for it.
+(`df["path"].iloc[i]`) has low confidence, as no `Series` is built for it, and so has one row beside an image or a sound
+that the item decodes, which takes a hundred times longer.
 
 **Cure:** arrays (`df["path"].to_numpy()`), lists or a dict made in `__init__`. **Versions:** all.
 """
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 
 from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted, walk
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program import names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.lazy import is_lazy
 from dlcheck.program.program import Program
@@ -34,14 +36,15 @@ def check(program: Program) -> Iterator[Report]:
         for sub, block in function.scope.subs:
             if is_lazy(block, function.scope, sub.at) or _by_name(function.scope, block):
                 continue
-            message = _row(sub, function) or _mask(sub, function)
+            row = _row(sub, function)
+            message = row or _mask(sub, function)
             if message:
                 yield Report(
                     function.scope,
                     sub.at,
                     message,
                     help="make arrays, lists or a dict of what items need in `__init__`",
-                    confidence="low" if _is_cell(sub, function.scope) else None,
+                    confidence="low" if row and _is_small(sub, function) else None,
                 )
         for site in function.scope.calls:
             if _searches(site.call, function, counted):
@@ -78,29 +81,39 @@ def _by_name(scope: Scope, block: Block | None) -> bool:
     return False
 
 
-def _is_cell(sub: Sub, scope: Scope) -> bool:
-    """``df["path"].iloc[i]``, ``df.iloc[i, 0]``: no row is built, and what is left is seldom worth a word."""
+def _is_small(sub: Sub, function: ItemFunction) -> bool:
+    """Seldom worth a word: one cell, for which no row is built, or one row beside an image or a sound that is decoded."""
     index = sub.index
     if isinstance(index, Seq):
         return len(index.items) == 2 and isinstance(index.items[1], Const)
-    return isinstance(sub.base, Attr) and _is_column(sub.base.base, scope)
-
-
-def _is_column(expr: Expr, scope: Scope) -> bool:
-    """``df["path"]``, and ``self.paths`` where ``__init__`` keeps ``df["path"]`` or ``df[path_column]`` as that."""
-    if isinstance(expr, Sub):
-        return isinstance(expr.index, Const) and isinstance(expr.index.value, str)
-    kept = attribute_of_self(expr, scope)
-    if not kept or scope.owner is None:
-        return False
-    inits = [f for f in scope.owner.all_functions if f.name == "__init__"]
-    stored = [store.value for init in inits for store in init.stores if store.attr == kept]
-    params = {param.name for init in inits for param in init.params}
-    return bool(stored) and all(
-        isinstance(value, Sub)
-        and (_is_column(value, scope) or (isinstance(value.index, Name) and value.index.id in params))
-        for value in stored
+    frame = sub.base.base if isinstance(sub.base, Attr) else sub.base
+    return _is_column(frame, function) or all(
+        any(not call.lazy and not names.DECODERS.isdisjoint(call.names) for call in way.path.calls)
+        for way in function.ways
     )
+
+
+def _is_column(frame: Expr, function: ItemFunction) -> bool:
+    """``df["path"]``, or an attribute that was set to one, or to ``df[path_column]`` with a parameter."""
+    owner, attr = function.scope.owner, attribute_of_self(frame, function.scope)
+    if not attr or owner is None:
+        return _is_named_column(frame, set())
+    stored = [(store, method) for method in owner.all_functions for store in method.stores]
+    columns = [
+        _is_named_column(store.value, {param.name for param in method.params})
+        for store, method in stored
+        if store.attr == attr
+    ]
+    return bool(columns) and all(columns)
+
+
+def _is_named_column(expr: Expr, params: set[str]) -> bool:
+    match expr:
+        case Sub(_, Const(str(), _), _):
+            return True
+        case Sub(_, Name(name, _), _):
+            return name in params
+    return False
 
 
 def _is_place(index: Expr) -> bool:
@@ -177,20 +190,19 @@ RULE = Rule(
     causes=("fetch-cpu",),
     found=(
         """
-        import os
         import pandas as pd
+        import torch
         from torch.utils.data import Dataset
-        from torchvision.io import read_image
 
-        class Images(Dataset):
-            def __init__(self, annotations, folder):
-                self.labels = pd.read_csv(annotations)
-                self.folder = folder
+        class Sensors(Dataset):
+            def __init__(self, path, inputs):
+                self.table = pd.read_csv(path)
+                self.inputs = inputs
             def __len__(self):
-                return len(self.labels)
+                return len(self.table)
             def __getitem__(self, idx):
-                row = self.labels.iloc[idx]  # <- DLC107
-                return read_image(os.path.join(self.folder, row["path"])), row["label"]
+                row = self.table.iloc[idx]  # <- DLC107
+                return torch.from_numpy(row[self.inputs].to_numpy("float32")), row["label"]
         """,
         """
         import pandas as pd
@@ -235,6 +247,33 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import os
+        import pandas as pd
+        from torch.utils.data import Dataset
+        from torchvision.io import read_image
+
+        class Images(Dataset):
+            def __init__(self, annotations, folder):
+                self.labels = pd.read_csv(annotations)
+                self.folder = folder
+            def __len__(self):
+                return len(self.labels)
+            def __getitem__(self, idx):
+                row = self.labels.iloc[idx]
+                return read_image(os.path.join(self.folder, row["path"])), row["label"]
+        """,
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Texts(Dataset):
+            def __init__(self, path):
+                table = pd.read_csv(path)
+                self.texts = table["text"]
+            def __getitem__(self, idx):
+                return self.texts.iloc[idx]
+        """,
         """
         import pandas as pd
         from PIL import Image

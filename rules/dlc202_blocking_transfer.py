@@ -14,7 +14,7 @@ not pinned and have a `to` of their own; batches of a loader that Accelerate or 
 **Versions:** all of torch 2.x.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dlcheck.facts.model import Const
 from dlcheck.lint.fix import Fix, SetArgument
@@ -22,6 +22,7 @@ from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.batches import holds_objects
 from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
+from dlcheck.program.scope import Scope
 from dlcheck.program.transfers import Transfer
 from dlcheck.program.uses import Use
 
@@ -43,29 +44,39 @@ def _blocking(program: Program, use: Use) -> Iterator[Report]:
     unpinned = bool(use.loaders) and all(
         x.pinned == "no" and x.workers == "some" and not x.left_open("pin_memory") for x in use.loaders
     )
-    for transfer in program.transfers(use):
-        if transfer.copied or transfer.device != "cuda":
-            continue
-        if pinned and transfer.non_blocking == "no":
+    transfers = [t for t in program.transfers(use) if t.device == "cuda" and not t.copied]
+    if pinned:
+        for group in _by_line(t for t in transfers if t.non_blocking == "no"):
+            several = len(group) > 1
             yield Report(
-                transfer.scope,
-                transfer.call.at,
-                f"{_what(transfer.base)} comes from a pinned loader, but this copy to the GPU blocks the loop: "
+                group[0].scope,
+                group[0].call.at,
+                f"{_what(group)} {'come' if several else 'comes'} from a pinned loader, but "
+                f"{'these copies' if several else 'this copy'} to the GPU {'block' if several else 'blocks'} the loop: "
                 "pass `non_blocking=True`",
                 help="pass `non_blocking=True`; PyTorch keeps the order of the copy and the kernels that use it",
                 also=((pinned[0].scope, pinned[0].at),),
-                fix=_fix(transfer),
+                fix=_fix(group),
             )
-        elif unpinned and transfer.non_blocking == "yes" and _says_so(transfer):
-            loader = use.loaders[0]
+    if unpinned:
+        loader = use.loaders[0]
+        for group in _by_line(t for t in transfers if t.non_blocking == "yes" and _says_so(t)):
             yield Report(
-                transfer.scope,
-                transfer.call.at,
-                f"`non_blocking=True` does nothing here: {_what(transfer.base)} comes from a loader without "
-                "`pin_memory=True`, and a copy from pageable memory blocks",
+                group[0].scope,
+                group[0].call.at,
+                f"`non_blocking=True` does nothing here: {_what(group)} {'come' if len(group) > 1 else 'comes'} from a "
+                "loader without `pin_memory=True`, and a copy from pageable memory blocks",
                 help="pass `pin_memory=True` to the loader",
                 also=((loader.scope, loader.at),),
             )
+
+
+def _by_line(transfers: Iterable[Transfer]) -> list[list[Transfer]]:
+    """Copies in one line are one finding."""
+    lines: dict[tuple[Scope, int], list[Transfer]] = {}
+    for transfer in transfers:
+        lines.setdefault((transfer.scope, transfer.call.at[0]), []).append(transfer)
+    return list(lines.values())
 
 
 def _says_so(transfer: Transfer) -> bool:
@@ -73,15 +84,20 @@ def _says_so(transfer: Transfer) -> bool:
     return any(k == "non_blocking" and isinstance(v, Const) for k, v in transfer.call.keywords)
 
 
-def _fix(transfer: Transfer) -> Fix | None:
-    if any(key is None for key, _ in transfer.call.keywords):
+def _fix(group: list[Transfer]) -> Fix | None:
+    if any(key is None for transfer in group for key, _ in transfer.call.keywords):
         return None
-    edit = SetArgument(transfer.call.at, "non_blocking", "True")
-    return Fix("pass `non_blocking=True`", (edit,), safe=True)
+    edits = tuple(SetArgument(transfer.call.at, "non_blocking", "True") for transfer in group)
+    return Fix("pass `non_blocking=True`", edits, safe=True)
 
 
-def _what(base: str) -> str:
-    return f"`{base}`" if base else "the batch"
+def _what(group: list[Transfer]) -> str:
+    names = [f"`{name}`" for name in dict.fromkeys(transfer.base for transfer in group) if name]
+    if len(names) > 1:
+        return f"{', '.join(names[:-1])} and {names[-1]}"
+    if not names:
+        return "the batch"
+    return names[0] if len(group) == 1 else f"parts of {names[0]}"
 
 
 RULE = Rule(

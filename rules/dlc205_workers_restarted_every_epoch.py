@@ -234,6 +234,66 @@ RULE = Rule(
     ),
     clean=(
         """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Augment:
+            def switch_off(self):
+                self.steps = []
+
+        class Scans(Dataset):
+            def __init__(self):
+                self.augment = Augment()
+            def __getitem__(self, i):
+                return self.augment(i)
+
+        def before_epoch(batches, epoch):
+            if epoch > 90:
+                batches._dataset.augment.switch_off()
+
+        def main(model):
+            loader = DataLoader(Scans(), num_workers=4)
+            for epoch in range(100):
+                before_epoch(iter(loader), epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+        from volumes import RotatingCache
+
+        def main(model, files):
+            data = RotatingCache(files, size=100)
+            loader = DataLoader(data, num_workers=4)
+            for epoch in range(100):
+                for x in loader:
+                    model(x).backward()
+                data.replace_some()
+        """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Lists(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, i):
+                return self.files[i]
+            def new_epoch(self):
+                self._mix()
+            def _mix(self):
+                self.files.reverse()
+
+        class Trainer:
+            def __init__(self, files):
+                self.loader = DataLoader(Lists(files), num_workers=4)
+            def fit(self, model):
+                for epoch in range(100):
+                    self.next_files()
+                    for x in self.loader:
+                        model(x).backward()
+            def next_files(self):
+                self.loader.dataset.new_epoch()
+        """,
+        """
         import random
         from torch.utils.data import DataLoader
 

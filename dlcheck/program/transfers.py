@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, Lambda, Name, Seq, Star, dotted, walk
+from dlcheck.facts.model import Attr, Call, Const, Expr, Lambda, Name, Seq, Star, Sub, dotted, walk
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.batch_parts import BatchParts, Kind, bound_by
 from dlcheck.program.evaluate import Evaluator
@@ -14,6 +15,7 @@ from dlcheck.program.scope import Block, Scope
 from dlcheck.program.uses import Use
 from dlcheck.program.values import External, Known, Made, Method, Ref, SelfOf, Value
 
+_LABELS = re.compile(r"label|target|(^|[._])(y|gt)$")
 _DEEPEST_DEVICE = 5
 _DTYPES = frozenset(
     "float float16 float32 float64 half bfloat16 double int int8 int16 int32 int64 long short uint8 "
@@ -37,6 +39,11 @@ class Transfer:
     non_blocking: Literal["yes", "no", "unknown"]
     copied: bool
     base: str = ""
+
+    @property
+    def is_label(self) -> bool:
+        """By its name, what is moved is small."""
+        return isinstance(self.call.func, Attr) and bool(_LABELS.search(_name_of(self.call.func.base)))
 
 
 def transfers(evaluator: Evaluator, use: Use) -> list[Transfer]:
@@ -137,6 +144,16 @@ def _moved(
         if target is None:
             return None
     return copied, device_of(evaluator, target, scope), _non_blocking(evaluator, call, scope), base
+
+
+def _name_of(part: Expr) -> str:
+    """``labels`` for ``labels[:, 0]`` and for ``batch["labels"].view(-1)``."""
+    match part:
+        case Sub(_, Const(str(key), _), _):
+            return key
+        case Sub(base, _, _) | Call(Attr(base, _, _), _, _, _):
+            return _name_of(base)
+    return dotted(part)
 
 
 def _non_blocking(evaluator: Evaluator, call: Call, scope: Scope) -> Literal["yes", "no", "unknown"]:

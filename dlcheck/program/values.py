@@ -81,7 +81,9 @@ class Made:
 
     def _key(self) -> tuple[object, ...]:
         what = self.what if isinstance(self.what, str) else id(self.what)
-        return (what, id(self.call), id(self.scope), tuple(id(c) for c, _ in self.before))
+        # ``tables.items()`` gives what each of the tables holds.
+        table = id(self.receiver) if isinstance(self.receiver, Table) else None
+        return (what, id(self.call), id(self.scope), tuple(id(c) for c, _ in self.before), table)
 
 
 @dataclass(frozen=True, slots=True)
