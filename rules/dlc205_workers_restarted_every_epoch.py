@@ -17,15 +17,15 @@ error). **Versions:** torch 1.7 and later.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Const, Expr, Name, Sub, dotted
+from dlcheck.facts.model import Const, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.changing import changed_between_epochs
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Scope
 from dlcheck.program.start_method import start_method
-from dlcheck.program.values import Absent, Known, Made, Ref
+from dlcheck.program.values import Absent, Known, Made
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -115,54 +115,6 @@ def endless(program: Program, loader: Loader) -> bool:
 
 def _inside(block: object, outer: object) -> bool:
     return block is not None and outer in block.chain()  # type: ignore[attr-defined]
-
-
-def changed_between_epochs(program: Program, loader: Loader) -> bool:
-    """The main process changes the dataset between epochs: new workers are how the change reaches them."""
-    datasets = set(loader.datasets)
-    calls = {id(d.call) for d in datasets if isinstance(d, Made)}
-    loops = {loop for use in program.uses_of[loader] for loop in program.consumption.epoch_loops(use, loader)}
-    if not loops:
-        return False
-    classes = {d.what for d in datasets if isinstance(d, Made) and not isinstance(d.what, str)}
-    lineages = (value for cls in classes for value in program.evaluator.lineage(cls))
-    methods = {name for value in lineages if isinstance(value, Ref) for name in value.scope.functions}
-    for scope in program.scopes():
-        for store in scope.stores:
-            if store.block is None or not loops & set(store.block.chain()):
-                continue
-            if isinstance(store.base, (Name, Attr)) and store.attr is not None:
-                if any(
-                    isinstance(v, Made) and id(v.call) in calls for v in program.values(store.base, scope)
-                ):
-                    return True
-        for site in scope.calls:
-            func = site.call.func
-            if not isinstance(func, Attr) or func.attr not in methods or site.block is None:
-                continue
-            if not loops & set(site.block.chain()):
-                continue
-            for value in program.values(func.base, scope):
-                if isinstance(value, Made) and id(value.call) in calls and not isinstance(value.what, str):
-                    method = program.evaluator.method(value.what, func.attr)
-                    if (
-                        method is not None
-                        and _changes_self(method)
-                        and func.attr not in ("__getitem__", "__len__")
-                    ):
-                        return True
-    return False
-
-
-def _changes_self(method: Scope) -> bool:
-    return any(_root(store.base) == method.self_name for store in method.stores)
-
-
-def _root(expr: Expr) -> str:
-    """``self`` of ``self.items[0][1]``."""
-    while isinstance(expr, (Attr, Sub)):
-        expr = expr.base
-    return expr.id if isinstance(expr, Name) else ""
 
 
 RULE = Rule(
@@ -263,6 +215,54 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, shuffle=True, num_workers=4)
+            for epoch in range(20):
+                dataset.draw_negatives(epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class Trainer:
+            def __init__(self, dataset, model):
+                self.model = model
+                self.loader = DataLoader(dataset, shuffle=True, num_workers=4)
+            def before_epoch(self, epoch):
+                self.loader.dataset.mask_ratio = 0.1 * epoch
+            def fit(self):
+                for epoch in range(10):
+                    self.before_epoch(epoch)
+                    for x in self.loader:
+                        self.model(x).backward()
+        """,
+        """
+        import random
+        from torch.utils.data import DataLoader, Dataset
+
+        class Pairs(Dataset):
+            def __init__(self, items):
+                self.items = items
+                self.partner = list(range(len(items)))
+            def new_pairs(self):
+                random.shuffle(self.partner)
+            def __len__(self):
+                return len(self.items)
+            def __getitem__(self, i):
+                return self.items[i], self.items[self.partner[i]]
+
+        def train(items, model):
+            pairs = Pairs(items)
+            loader = DataLoader(pairs, shuffle=True, num_workers=4)
+            for epoch in range(10):
+                pairs.new_pairs()
+                for a, b in loader:
+                    model(a, b).backward()
+        """,
         """
         from torch.utils.data import DataLoader
 
