@@ -267,6 +267,20 @@ RULE = Rule(
                 return self.file["images"][index]
         """,
         """
+        import lmdb
+        from torch.utils.data import Dataset
+
+        class Records(Dataset):
+            env = None
+            def __init__(self, path):
+                self.path = path
+            def __getitem__(self, index):
+                if (env := self.env) is None:
+                    env = self.env = lmdb.open(self.path, readonly=True, lock=False)
+                with env.begin() as txn:
+                    return txn.get(str(index).encode())
+        """,
+        """
         import os
         import numpy as np
         from torch.utils.data import Dataset

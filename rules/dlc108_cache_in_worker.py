@@ -8,8 +8,9 @@ documentation of `DataLoader`; yolov5 commit 8cc449636 (a decoded image kept per
 **Found:** the item path stores what it loaded in a container of `self`, under the item's key, with no
 bound; a cache decorator without a bound on a method that loads.
 
-**Left alone:** caches of handles; bounded caches (`maxsize`, a comparison of the length, `pop`); arrays and
-shared tensors made beforehand; counters.
+**Left alone:** loaders without workers; caches of handles, and of transforms by the rate of the sound;
+bounded caches (`maxsize`, a comparison of the length, `pop`); arrays and shared tensors made beforehand;
+counters.
 
 **Cure:** `functools.lru_cache(maxsize=...)` on a function that loads, or an array in shared memory
 (`torch.Tensor.share_memory_`). **Versions:** all.
@@ -23,7 +24,7 @@ from dlcheck.program import names
 from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, opens
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Block, Scope, Store
+from dlcheck.program.scope import Binding, Block, Scope, Store
 from dlcheck.program.values import Group, Made, Table
 
 _SHRINKS = frozenset({"pop", "popitem", "clear", "popleft", "move_to_end"})
@@ -31,6 +32,8 @@ _SHRINKS = frozenset({"pop", "popitem", "clear", "popleft", "move_to_end"})
 _SHARED = frozenset({"list", "dict", "Array"})
 _UNBOUNDED = frozenset({"cache", "functools.cache"})
 _LOADERS = frozenset({"tokenizer", "tokenize", "encode", "load", "read", "decode", "imread", "open"})
+# Where the rate stands in what readers of sound give.
+_RATES = {"torchaudio.load": 1, "soundfile.read": 1, "librosa.load": 1, "scipy.io.wavfile.read": 0}
 _OWN_STORES = frozenset(
     {
         "builtins.dict",
@@ -44,7 +47,10 @@ _OWN_STORES = frozenset(
 
 
 def check(program: Program) -> Iterator[Report]:
+    alone = {dataset.item_path for dataset in program.datasets if dataset.workers == "none"}
     for function in item_functions(program):
+        if all(way.path in alone for way in function.ways):
+            continue  # the main process loads, and keeps what it loaded
         yield from _stores(function)
         yield from _decorated(function)
 
@@ -166,10 +172,19 @@ def _loaded(function: ItemFunction, value: Expr, depth: int = 0) -> bool:
                     binding.kind in ("assign", "unpack")
                     and binding.value is not None
                     and binding.value is not value
+                    and not _is_rate(function, binding)
                 ):
                     if _loaded(function, binding.value, depth + 1):
                         return True
     return False
+
+
+def _is_rate(function: ItemFunction, binding: Binding) -> bool:
+    """``rate`` of ``sound, rate = torchaudio.load(path)``: few files differ in it."""
+    if binding.kind != "unpack" or not isinstance(binding.value, Call):
+        return False
+    called = callee_names(function.evaluator, binding.value, function.scope)
+    return any(_RATES.get(name) == binding.index for name in called)
 
 
 def _decorated(function: ItemFunction) -> Iterator[Report]:
@@ -378,6 +393,36 @@ RULE = Rule(
                 if self.cache[i] is None:
                     self.cache[i] = np.load(self.files[i])
                 return self.cache[i]
+        """,
+        """
+        import torchaudio
+        from torch.utils.data import Dataset
+
+        class Sounds(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.resamplers = {}
+            def __getitem__(self, i):
+                sound, rate = torchaudio.load(self.files[i])
+                if rate not in self.resamplers:
+                    self.resamplers[rate] = torchaudio.transforms.Resample(rate, 16000)
+                return self.resamplers[rate](sound)
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.cache = {}
+            def __getitem__(self, i):
+                if i not in self.cache:
+                    self.cache[i] = np.load(self.files[i])
+                return self.cache[i]
+
+        def loader(files):
+            return DataLoader(Arrays(files), batch_size=8, num_workers=0)
         """,
         """
         import numpy as np

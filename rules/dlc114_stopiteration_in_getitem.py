@@ -74,6 +74,8 @@ def _caught(block: Block | None) -> bool:
     for around in block.chain() if block is not None else ():
         if around.kind == "try" and any(_catches(handler.type) for handler in around.node.handlers):
             return True
+        if around.kind == "except" and dotted(around.node.type) == "StopIteration":
+            return True  # the iterator has just been started again
     return False
 
 
@@ -180,7 +182,7 @@ RULE = Rule(
                     return next(self.iterator)
                 except StopIteration:
                     self.iterator = iter(self.source)
-                    return next(iter(self.source))
+                    return next(self.iterator)
         """,
         """
         import itertools
