@@ -257,6 +257,24 @@ RULE = Rule(
         import h5py
         from torch.utils.data import Dataset
 
+        _file = None
+
+        def opened(path):
+            global _file
+            if _file is None:
+                _file = h5py.File(path, "r")
+            return _file
+
+        class Volumes(Dataset):
+            def __init__(self, path):
+                self.path = path
+            def __getitem__(self, index):
+                return opened(self.path)["images"][index]
+        """,
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
         class Volumes(Dataset):
             def __init__(self, path):
                 self.path = path

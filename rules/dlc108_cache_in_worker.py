@@ -31,7 +31,7 @@ _SHRINKS = frozenset({"pop", "popitem", "clear", "popleft", "move_to_end"})
 # Of a manager: ``manager.list()``. All workers see one store.
 _SHARED = frozenset({"list", "dict", "Array"})
 _UNBOUNDED = frozenset({"cache", "functools.cache"})
-_LOADERS = frozenset({"tokenizer", "tokenize", "encode", "load", "read", "decode", "imread", "open"})
+_LOADERS = frozenset({"tokenizer", "tokenize", "tok", "encode", "load", "read", "decode", "imread", "open"})
 # Where the rate stands in what readers of sound give.
 _RATES = {"torchaudio.load": 1, "soundfile.read": 1, "librosa.load": 1, "scipy.io.wavfile.read": 0}
 _OWN_STORES = frozenset(

@@ -3,7 +3,7 @@
 Every `for batch in loader: ...; break` starts all workers, lets them load `prefetch_factor` batches each, uses one batch and
 throws the rest away. Source: documentation of `DataLoader(prefetch_factor=)`.
 
-**Found:** a loop over a loader with workers that always ends in its first turn, inside another loop.
+**Found:** a loop over a loader with workers that always ends in its first turn (`break`, `return`), inside another loop.
 
 **Left alone:** a `break` under a condition (a limit on the number of steps); one such loop outside any loop; loaders without
 workers.
@@ -21,7 +21,8 @@ def check(program: Program) -> Iterator[Report]:
     for use in program.consumption.uses:
         if use.kind != "for" or use.inner is None:
             continue
-        always = any(block is use.inner for _, block in use.scope.breaks)
+        left = (*use.scope.breaks, *use.scope.returns)
+        always = any(block is use.inner for _, block in left)
         if not always or all(loader.workers != "some" for loader in use.loaders):
             continue
         if any(program.consumption.epoch_loops(use, loader) for loader in use.loaders):
@@ -89,6 +90,18 @@ RULE = Rule(
                 for i, batch in enumerate(loader):  # <- DLC208
                     print(i, batch)
                     break
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def first(loader):
+            for batch in loader:  # <- DLC208
+                return batch
+
+        def main(data, model, steps):
+            loader = DataLoader(data, shuffle=True, num_workers=4)
+            for step in range(steps):
+                model(first(loader)).backward()
         """,
     ),
     clean=(

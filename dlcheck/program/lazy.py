@@ -39,7 +39,9 @@ def _filled(expr: Expr, scope: Scope, block: Block | None) -> bool:
     if isinstance(expr, Other) and expr.kind == "walrus":  # ``if (env := self.env) is None:``
         return _filled(expr.parts[1], scope, block)
     if isinstance(expr, Name):
-        return any(b.kind in ("assign", "unpack", "with") for b in scope.bindings.get(expr.id, ()))
+        return expr.id in scope.globals or any(
+            b.kind in ("assign", "unpack", "with") for b in scope.bindings.get(expr.id, ())
+        )
     if isinstance(expr, Sub):
         return True
     if not isinstance(expr, Attr):

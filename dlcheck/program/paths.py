@@ -10,12 +10,13 @@ from dlcheck.facts.model import (
     Attr,
     Call,
     Expr,
+    Name,
     Star,
     dotted,
 )
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.callees import callee_names
-from dlcheck.program.evaluate import Evaluator
+from dlcheck.program.evaluate import Evaluator, is_property
 from dlcheck.program.lazy import is_lazy
 from dlcheck.program.scope import Block, CallSite, Loop, Scope
 from dlcheck.program.steps import Step, spread, varies
@@ -145,6 +146,8 @@ def _walk(
             for target, owner in _targets(path, value, cls):
                 given = _given(path, step, site.call, target, value)
                 _walk(path, target, owner, given, lazy=inner_lazy, repeats=inner_repeats, depth=depth + 1)
+    if path.kind != "setup":
+        _walk_properties(path, step, cls, depth)
     if path.kind in ("item", "iter"):
         for sub, block in scope.subs:
             for value in path.evaluator.values(sub.base, scope):
@@ -158,6 +161,22 @@ def _walk(
                         names.add(getter.self_name)
                     again = loop_around(block) is not None
                     _walk(path, getter, inner, names, lazy=step.lazy, repeats=again, depth=depth + 1)
+
+
+def _walk_properties(path: Path, step: Step, cls: Scope | None, depth: int) -> None:
+    """``self.files``, where the class computes it each time it is asked for."""
+    scope = step.scope
+    if cls is None or scope.self_name is None:
+        return
+    for attr, block in scope.attrs:
+        if not isinstance(attr.base, Name) or attr.base.id != scope.self_name:
+            continue
+        method = path.evaluator.method(cls, attr.attr)
+        if method is not None and is_property(method):
+            names = {method.self_name or ""} if path.varies(attr.base, step) else set()
+            lazy = step.lazy or is_lazy(block, scope, attr.at)
+            again = step.repeats or loop_around(block) is not None
+            _walk(path, method, cls, names, lazy=lazy, repeats=again, depth=depth + 1)
 
 
 # Transforms in transforms in transforms.
