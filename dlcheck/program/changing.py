@@ -56,7 +56,10 @@ def _methods(program: Program, loader: Loader) -> dict[str, list[Scope]]:
 
 
 def _is_dataset(program: Program, expr: Expr, scope: Scope, loader: Loader) -> bool:
-    """The expression is the dataset of the loader: what it was given, by value or by name, or ``loader.dataset``."""
+    """The expression is the dataset of the loader: what it was given, by value or by name, or ``loader.dataset``.
+
+    What is called ``dataset``, and may be anything, may be this one.
+    """
     if not isinstance(expr, (Name, Attr)):
         return False
     if isinstance(expr, Attr) and expr.attr == "dataset":
@@ -71,6 +74,8 @@ def _is_dataset(program: Program, expr: Expr, scope: Scope, loader: Loader) -> b
         )
         if same_place and name and dotted(given) == name:
             return True
+    if name.endswith("dataset") and _is_unseen(program, expr, scope):
+        return True
     calls = {id(d.call) for d in loader.datasets if isinstance(d, Made)}
     return any(isinstance(v, Made) and id(v.call) in calls for v in program.values(expr, scope))
 
