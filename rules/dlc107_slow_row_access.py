@@ -21,6 +21,7 @@ from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Op, Seq, Sub, dot
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, made_by
 from dlcheck.program.lazy import is_lazy
+from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
 
@@ -35,6 +36,8 @@ def check(program: Program) -> Iterator[Report]:
         for sub, block in function.scope.subs:
             if is_lazy(block, function.scope, sub.at) or _by_name(function.scope, block):
                 continue
+            if function.scope.name == "__getitems__" and loop_around(block) is None:
+                continue  # the rows of a batch, at once
             message = _row(sub, function) or _mask(sub, function)
             if message:
                 yield Report(
@@ -267,6 +270,17 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import pandas as pd
+        import torch
+        from torch.utils.data import Dataset
+
+        class Table(Dataset):
+            def __init__(self, path):
+                self.table = pd.read_parquet(path)
+            def __getitems__(self, indices):
+                return torch.from_numpy(self.table.iloc[indices].to_numpy())
+        """,
         """
         from scipy.spatial import KDTree
         from torch.utils.data import Dataset

@@ -86,9 +86,19 @@ def _container(store: Store, scope: Scope) -> str:
     while isinstance(base, Sub):
         keys.append(base.index)
         base = base.base
-    if all(isinstance(key, Const) for key in keys):
+    if all(isinstance(key, Const) for key in keys) or any(_goes_round(key, scope) for key in keys):
         return ""
     return attribute_of_self(base, scope)
+
+
+def _goes_round(key: Expr, scope: Scope) -> bool:
+    """``i % 8``: a ring of so many places. What wraps at the length of the data set (``i % len(self.files)``) is none."""
+    bindings = scope.bindings.get(key.id, ()) if isinstance(key, Name) else ()
+    for expr in (key, *(b.value for b in bindings if b.kind == "assign" and b.value is not None)):
+        if isinstance(expr, Op) and expr.op == "%":
+            if not isinstance(expr.operands[0], Const) and not isinstance(expr.operands[1], Call):
+                return True
+    return False
 
 
 def _bounded(scope: Scope, attr: str) -> bool:
@@ -303,6 +313,21 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Ring(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.kept, self.keys = [None] * 8, [None] * 8
+            def __getitem__(self, i):
+                place = i % 8
+                if self.keys[place] != i:
+                    self.kept[place] = np.load(self.files[i])
+                    self.keys[place] = i
+                return self.kept[place]
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset
