@@ -26,6 +26,7 @@ def changed_between_epochs(program: Program, loader: Loader) -> bool:
     if not loops:
         return False
     methods = _methods(program, loader)
+    named = {"dataset", *(_last(expr) for expr, _ in loader.given("dataset"))} - {""}
     for scope in program.scopes():
         for store in scope.stores:
             if store.attr is not None and not _is_self(store.base, scope):
@@ -37,7 +38,8 @@ def changed_between_epochs(program: Program, loader: Loader) -> bool:
             if not isinstance(func, Attr) or _is_self(func.base, scope) or func.attr.startswith("__"):
                 continue
             known = func.attr in methods and any(map(_changes_self, methods[func.attr]))
-            if not known and not (isinstance(site.statement, Do) and _is_unseen(program, func.base, scope)):
+            unseen = isinstance(site.statement, Do) and _last(func.base) in named
+            if not known and not (unseen and _is_unseen(program, func.base, scope)):
                 continue
             if _is_dataset(program, func.base, scope, loader):
                 if runs_in(program, scope, site.block, loops):
@@ -74,10 +76,14 @@ def _is_dataset(program: Program, expr: Expr, scope: Scope, loader: Loader) -> b
         )
         if same_place and name and dotted(given) == name:
             return True
-    if name.endswith("dataset") and _is_unseen(program, expr, scope):
+    if _last(expr) == "dataset" and _is_unseen(program, expr, scope):
         return True
     calls = {id(d.call) for d in loader.datasets if isinstance(d, Made)}
     return any(isinstance(v, Made) and id(v.call) in calls for v in program.values(expr, scope))
+
+
+def _last(expr: Expr) -> str:
+    return dotted(expr).rpartition(".")[2]
 
 
 def _is_unseen(program: Program, expr: Expr, scope: Scope) -> bool:
