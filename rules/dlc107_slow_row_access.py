@@ -6,7 +6,7 @@ the data set. Source: pandas documentation, *Enhancing performance*; braindecode
 end to end).
 
 **Found:** in the item path, `.iloc[...]` or `.loc[...]` by an index that varies with the item, a frame
-indexed by a comparison of one of its columns, `list.index` on the list of all samples.
+indexed by a comparison of one of its columns or asked by `query` (polars: `filter`), `list.index` on the list of all samples.
 
 **Left alone:** `.iloc` on a frame that was made for this item; arrays; a search in a short list of classes. One cell
 (`df["path"].iloc[i]`) has low confidence, as no `Series` is built for it, and so has one row beside an image or a sound
@@ -15,13 +15,15 @@ that the item decodes, which takes a hundred times longer.
 **Cure:** arrays (`df["path"].to_numpy()`), lists or a dict made in `__init__`. **Versions:** all.
 """
 
+import re
 from collections.abc import Iterator
 
 from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program import names
-from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
+from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, made_by
 from dlcheck.program.lazy import is_lazy
+from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
 
@@ -36,6 +38,8 @@ def check(program: Program) -> Iterator[Report]:
         for sub, block in function.scope.subs:
             if is_lazy(block, function.scope, sub.at) or _by_name(function.scope, block):
                 continue
+            if function.scope.name == "__getitems__" and loop_around(block) is None:
+                continue  # the rows of a batch, at once
             row = _row(sub, function)
             message = row or _mask(sub, function)
             if message:
@@ -47,6 +51,14 @@ def check(program: Program) -> Iterator[Report]:
                     confidence="low" if row and _is_small(sub, function) else None,
                 )
         for site in function.scope.calls:
+            if _is_query(site.call, function):
+                yield Report(
+                    function.scope,
+                    site.at,
+                    f"`{dotted(site.call.func)}(...)` reads the whole table to find the rows of one item: "
+                    "group the table once in `__init__` (`dict(list(df.groupby(...)))`)",
+                    help="make arrays, lists or a dict of what items need in `__init__`",
+                )
             if _searches(site.call, function, counted):
                 yield Report(
                     function.scope,
@@ -157,6 +169,24 @@ def _mask(sub: Sub, function: ItemFunction) -> str:
     return ""
 
 
+def _is_query(call: Call, function: ItemFunction) -> bool:
+    """``self.table.query("id == @key")`` or, of polars, ``.filter(...)``, where ``key`` depends on the item."""
+    func = call.func
+    if not isinstance(func, Attr) or not call.args or function.varies(func.base):
+        return False
+    package = {"query": "pandas.", "filter": "polars."}.get(func.attr)
+    if package is None:
+        return False
+    made = made_by(function.evaluator.values(func.base, function.scope))
+    if not any(name.startswith(package) for name in made):
+        return False
+    asked = call.args[0]
+    if isinstance(asked, Const):
+        named = re.findall(r"@(\w+)", str(asked.value))
+        return any(function.varies(Name(name, asked.at)) for name in named)
+    return function.varies(asked)
+
+
 def _column_of(expr: Expr, frame: str) -> bool:
     while isinstance(expr, Call):
         expr = expr.func.base if isinstance(expr.func, Attr) else expr.func
@@ -189,6 +219,27 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("fetch-cpu",),
     found=(
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Boxes(Dataset):
+            def __init__(self, names, path):
+                self.names = names
+                self.table = pd.read_csv(path)
+            def __getitem__(self, i):
+                name = self.names[i]
+                rows = self.table.query("image == @name")  # <- DLC107
+                return rows[["x", "y"]].to_numpy()
+
+        import polars as pl
+
+        class Ratings(Dataset):
+            def __init__(self, path):
+                self.table = pl.read_parquet(path)
+            def __getitem__(self, i):
+                return self.table.filter(pl.col("user") == i)["item"].to_numpy()  # <- DLC107
+        """,
         """
         import pandas as pd
         import torch
@@ -247,6 +298,28 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import pandas as pd
+        import torch
+        from torch.utils.data import Dataset
+
+        class Table(Dataset):
+            def __init__(self, path):
+                self.table = pd.read_parquet(path)
+            def __getitems__(self, indices):
+                return torch.from_numpy(self.table.iloc[indices].to_numpy())
+        """,
+        """
+        from scipy.spatial import KDTree
+        from torch.utils.data import Dataset
+
+        class Neighbours(Dataset):
+            def __init__(self, points):
+                self.points = points
+                self.tree = KDTree(points)
+            def __getitem__(self, i):
+                return self.tree.query(self.points[i], k=8)
+        """,
         """
         import os
         import pandas as pd

@@ -4,8 +4,9 @@ Indexing a list gives the object itself, and indexing an array gives a view: wha
 changed for all later epochs too. Augmentations add up, so that samples drift; each worker drifts on its
 own. Source: NumPy documentation, *Copies and views*.
 
-**Found:** in the item path, an element of an in-memory store of the dataset is changed: assignment to a
-part of it, a torch method that ends in `_`, `random.shuffle`, list methods, an `out=` argument.
+**Found:** in the item path, an element of an in-memory store of the dataset is changed, there or in a helper
+that is handed it: assignment to a part of it, a torch method that ends in `_`, `random.shuffle`, list
+methods, an `out=` argument.
 
 **Left alone:** copies (`.copy()`, `.clone()`, `copy.deepcopy`, arithmetic); elements of files, of other
 datasets and of stores of an unknown kind; assignments of a new entry of a dict that do not read the old
@@ -21,8 +22,8 @@ from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Store
-from dlcheck.program.values import Group, Made
+from dlcheck.program.scope import Scope, Store
+from dlcheck.program.values import Group, Made, Table
 
 _STORES = frozenset(
     {
@@ -32,15 +33,16 @@ _STORES = frozenset(
 )  # fmt: skip
 _LIST_METHODS = frozenset({"append", "extend", "insert", "reverse", "remove"})
 _SHUFFLES = frozenset({"random.shuffle", "numpy.random.shuffle"})
-_OF_ARRAYS = frozenset({"shape", "ndim", "transpose", "permute", "T", "reshape", "view", "flatten", "astype"})
+_OF_ARRAYS = frozenset(
+    {"shape", "ndim", "transpose", "permute", "T", "reshape", "view", "flatten", "astype", "mean", "std"}
+)
 _HARMLESS = frozenset({"requires_grad_", "share_memory_", "pin_memory_"})
 
 
 def check(program: Program) -> Iterator[Report]:
-    for function in item_functions(program):
-        if any(way.path.kind != "item" for way in function.ways):
-            continue
-        kept = _kept_samples(function)
+    functions = {f.scope: f for f in item_functions(program) if all(w.path.kind == "item" for w in f.ways)}
+    for function in functions.values():
+        kept = _kept_samples(function) | _handed_over(function, functions)
         for name, attr in kept.items():
             at = _changed(function, name, attr)
             if at is not None:
@@ -67,6 +69,21 @@ def _kept_samples(function: ItemFunction) -> dict[str, str]:
     return out
 
 
+def _handed_over(function: ItemFunction, functions: dict[Scope, ItemFunction]) -> dict[str, str]:
+    """The parameters that are given an element of a store: ``self.augment(self.images[i])``."""
+    out: dict[str, str] = {}
+    for site, skipped in function.evaluator.callers.of(function.scope):
+        caller = functions.get(site.scope)
+        if caller is None or not any(isinstance(argument, (Sub, Name)) for argument in site.call.args):
+            continue
+        kept = _kept_samples(caller)
+        for argument, param in zip(site.call.args, function.scope.params[skipped:], strict=False):
+            given = kept.get(argument.id, "") if isinstance(argument, Name) else _element_of(caller, argument)
+            if given and all(b.kind in ("param", "augment") for b in function.scope.bindings[param.name]):
+                out[param.name] = given
+    return out
+
+
 def _element_of(function: ItemFunction, value: Expr | None) -> str:
     if (
         not isinstance(value, Sub)
@@ -79,7 +96,7 @@ def _element_of(function: ItemFunction, value: Expr | None) -> str:
     if not attr or owner is None:
         return ""
     for kept in function.evaluator.instance_attribute(owner, attr):
-        if isinstance(kept, Group) and kept.kind == "list":
+        if isinstance(kept, Table) or (isinstance(kept, Group) and kept.kind == "list"):
             return attr
         if isinstance(kept, Made) and kept.what in _STORES:
             mapped = any(key == "mmap_mode" for key, _ in kept.call.keywords)
@@ -90,7 +107,7 @@ def _element_of(function: ItemFunction, value: Expr | None) -> str:
 def _changed(function: ItemFunction, name: str, attr: str) -> At | None:
     """Where the object that a name stands for is changed."""
     scope = function.scope
-    bound = max((b.at[2], b.at[3]) for b in scope.bindings[name] if b.kind == "assign")
+    bound = max(((b.at[2], b.at[3]) for b in scope.bindings[name] if b.kind == "assign"), default=(0, 0))
     for binding in scope.bindings[name]:
         # Of a number, ``+=`` makes a new one.
         if (
@@ -234,8 +251,53 @@ RULE = Rule(
                 record["boxes"] = record["boxes"] * self.scale  # <- DLC112
                 return record
         """,
+        """
+        import random
+        import cv2
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, files):
+                self.images = [cv2.imread(f) for f in files]
+            def _cut_out(self, image):
+                x, y = random.randint(0, 50), random.randint(0, 50)
+                image[y : y + 16, x : x + 16] = 0  # <- DLC112
+                return image
+            def __getitem__(self, i):
+                return self._cut_out(self.images[i])
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.cache = {}
+            def __getitem__(self, i):
+                if i not in self.cache:
+                    self.cache[i] = np.load(self.files[i])
+                volume = self.cache[i]
+                volume *= np.random.uniform(0.9, 1.1)  # <- DLC112
+                return volume.astype(np.float32)
+        """,
     ),
     clean=(
+        """
+        import random
+        import cv2
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, files):
+                self.images = [cv2.imread(f) for f in files]
+            def _cut_out(self, image):
+                x = random.randint(0, 50)
+                image[:, x : x + 16] = 0
+                return image
+            def __getitem__(self, i):
+                return self._cut_out(self.images[i].copy())
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset

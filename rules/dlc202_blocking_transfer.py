@@ -198,6 +198,16 @@ RULE = Rule(
                 x, y = [t.to(device) for t in batch]  # <- DLC202
                 model(x, y).backward()
         """,
+        """
+        from torch.utils.data import DataLoader
+
+        def fit(model, data, rank):
+            device = f"cuda:{rank}"
+            loader = DataLoader(data, batch_size=2, num_workers=4, pin_memory=True)
+            for images, targets in loader:
+                images = [image.to(device) for image in images]  # <- DLC202
+                model(images, targets)
+        """,
     ),
     clean=(
         """

@@ -17,7 +17,7 @@ error). **Versions:** torch 1.7 and later.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Const, dotted
+from dlcheck.facts.model import Call, Const, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
@@ -75,7 +75,7 @@ def _fix(loader: Loader) -> Fix | None:
 
 
 def _confidence(program: Program, loader: Loader) -> Confidence | None:
-    repeated = program.is_repeated(loader)
+    repeated = program.is_repeated(loader) and not _only_peeks(program, loader)
     hooked = any(use.kind == "hook" for use in program.uses_of[loader])
     if not repeated:
         return "low" if hooked else None
@@ -84,6 +84,12 @@ def _confidence(program: Program, loader: Loader) -> Confidence | None:
     if program.role(loader) == "train":
         return "high"
     return "high" if _inside_training_loop(program, loader) else "low"
+
+
+def _only_peeks(program: Program, loader: Loader) -> bool:
+    """All that is taken in loops is the first batch, by ``next(iter(loader))``: DLC207."""
+    repeated = [use for use in program.uses_of[loader] if program.consumption.epoch_loops(use, loader)]
+    return bool(repeated) and all(use.kind == "next" and isinstance(use.source, Call) for use in repeated)
 
 
 def _inside_training_loop(program: Program, loader: Loader) -> bool:
@@ -233,6 +239,81 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def main(data, model, optimizer, steps):
+            loader = DataLoader(data, batch_size=8, shuffle=True, num_workers=4)
+            for step in range(steps):
+                model(next(iter(loader))).backward()
+                optimizer.step()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class TellEpoch:
+            def __init__(self, dataset):
+                self.dataset = dataset
+            def before_epoch(self, epoch):
+                self.dataset.set_epoch(epoch)
+
+        def train(data, model):
+            hooks = [TellEpoch(data)]
+            loader = DataLoader(data, batch_size=8, shuffle=True, num_workers=4)
+            for epoch in range(10):
+                for hook in hooks:
+                    hook.before_epoch(epoch)
+                for batch in loader:
+                    model(batch).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, shuffle=True, num_workers=4)
+            for epoch in range(20):
+                dataset.draw_negatives(epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class Trainer:
+            def __init__(self, dataset, model):
+                self.model = model
+                self.loader = DataLoader(dataset, shuffle=True, num_workers=4)
+            def before_epoch(self, epoch):
+                self.loader.dataset.mask_ratio = 0.1 * epoch
+            def fit(self):
+                for epoch in range(10):
+                    self.before_epoch(epoch)
+                    for x in self.loader:
+                        self.model(x).backward()
+        """,
+        """
+        import random
+        from torch.utils.data import DataLoader, Dataset
+
+        class Pairs(Dataset):
+            def __init__(self, items):
+                self.items = items
+                self.partner = list(range(len(items)))
+            def new_pairs(self):
+                random.shuffle(self.partner)
+            def __len__(self):
+                return len(self.items)
+            def __getitem__(self, i):
+                return self.items[i], self.items[self.partner[i]]
+
+        def train(items, model):
+            pairs = Pairs(items)
+            loader = DataLoader(pairs, shuffle=True, num_workers=4)
+            for epoch in range(10):
+                pairs.new_pairs()
+                for a, b in loader:
+                    model(a, b).backward()
+        """,
         """
         from torch.utils.data import DataLoader, Dataset
 

@@ -21,6 +21,7 @@ from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, Star, dotted, wa
 from dlcheck.lint.fix import Fix, Move
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.arguments import Arguments
+from dlcheck.program.items import GROWS
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import Path
 from dlcheck.program.program import Program
@@ -162,6 +163,11 @@ def _vary(program: Program, scope: Scope, loops: list[Block], exprs: tuple[Expr,
             inside = binding.block is not None and set(binding.block.chain()) & set(loops)
             if inside and (binding.kind in ("for", "augment") or _not_a_copy(binding.value)):
                 names.add(name)
+    for site in scope.calls:
+        func = site.call.func
+        if isinstance(func, Attr) and func.attr in GROWS and isinstance(func.base, Name):
+            if site.block is not None and set(site.block.chain()) & set(loops):
+                names.add(func.base.id)
     inside_loops = [
         (name, binding.value)
         for name, bindings in scope.bindings.items()
@@ -320,6 +326,17 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import ConcatDataset, DataLoader
+
+        def learn(tasks, model):
+            seen = []
+            for task in tasks:
+                seen.append(task)
+                loader = DataLoader(ConcatDataset(seen), batch_size=8, shuffle=True, num_workers=2)
+                for batch in loader:
+                    model(batch).backward()
+        """,
         """
         from torch.utils.data import DataLoader
 

@@ -25,6 +25,7 @@ from dlcheck.program.callees import callee_names
 from dlcheck.program.handed_on import SAMPLES_ANEW, is_handed_to
 from dlcheck.program.loaders import Loader
 from dlcheck.program.names import is_test
+from dlcheck.program.outside import own_methods
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import Absent, Known, Made, SelfOf, Value
@@ -168,7 +169,9 @@ def _draws_or_shuffles(program: Program, cls: Scope) -> bool:
     dataset = program.dataset_of(cls)
     if dataset is None:
         return False
-    if any(_shuffles(step.scope) for step in dataset.setup_path.steps):
+    if any(_shuffles(step.scope) for step in dataset.setup_path.steps) or any(
+        map(_shuffles, own_methods(dataset))
+    ):
         return True
     method = program.evaluator.method(cls, "__getitem__")
     if method is None or len(method.params) < 2:
@@ -312,6 +315,30 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Rows(Dataset):
+            def __init__(self, rows):
+                self.rows = rows
+                self.order = np.arange(len(rows))
+            def after_epoch(self):
+                np.random.shuffle(self.order)
+            def __len__(self):
+                return len(self.rows)
+            def __getitem__(self, i):
+                return self.rows[self.order[i]]
+
+        def train(rows, model, optimizer):
+            data = Rows(rows)
+            loader = DataLoader(data, batch_size=8)
+            for epoch in range(3):
+                for batch in loader:
+                    model(batch).backward()
+                    optimizer.step()
+                data.after_epoch()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, If, Name, Op, Return, Sub, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, If, Name, Op, Other, Return, Sub, dotted
 from dlcheck.program.scope import Block, Scope
 
 
@@ -56,8 +56,12 @@ def _is_index(expr: Expr, index: str) -> bool:
 
 def _filled(expr: Expr, scope: Scope, block: Block | None) -> bool:
     """The thing that a check asks for is made behind the check: stored there, or by a method called there."""
+    if isinstance(expr, Other) and expr.kind == "walrus":  # ``if (env := self.env) is None:``
+        return _filled(expr.parts[1], scope, block)
     if isinstance(expr, Name):
-        return any(b.kind in ("assign", "unpack", "with") for b in scope.bindings.get(expr.id, ()))
+        return expr.id in scope.globals or any(
+            b.kind in ("assign", "unpack", "with") for b in scope.bindings.get(expr.id, ())
+        )
     if isinstance(expr, Sub):
         return True
     if not isinstance(expr, Attr):
@@ -105,7 +109,7 @@ def _asks_present(test: Expr, scope: Scope, block: Block | None) -> bool:
             return any(_asks_present(operand, scope, block) for operand in operands) and not any(
                 _off_by_default(operand, scope) for operand in operands
             )
-        case Attr():
+        case Attr() | Other("walrus", _, _):
             return _filled(test, scope, block)
     return False
 

@@ -163,6 +163,14 @@ CPU_COUNTS = frozenset(
     }
 )  # fmt: skip
 
+# What ``from module import *`` brings, of what matters here.
+STAR_NAMES = {
+    "torch.utils.data": frozenset(
+        ["Dataset", "IterableDataset", "DataLoader", "TensorDataset", "Subset", "random_split"]
+    ),
+    "torch": frozenset(["Tensor", "tensor", "load", "device", "no_grad"]),
+}
+
 
 def is_test(path: str) -> bool:
     """A file of tests, by its name or by a folder that it lies in."""

@@ -127,6 +127,7 @@ class Scope:
     tries: list[tuple[Try, Block | None]] = field(default_factory=list)
     branches: list[tuple[If, Block | None]] = field(default_factory=list)
     breaks: list[tuple[Simple, Block | None]] = field(default_factory=list)
+    continues: list[tuple[Simple, Block | None]] = field(default_factory=list)
     attrs: list[tuple[Attr, Block | None]] = field(default_factory=list)
     subs: list[tuple[Sub, Block | None]] = field(default_factory=list)
     names: list[tuple[Name, Block | None]] = field(default_factory=list)

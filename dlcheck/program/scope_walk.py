@@ -159,8 +159,8 @@ class _Walk:
             case Simple(kind, names, parts, _):
                 if kind in ("global", "nonlocal"):
                     scope.globals.update(names)
-                if kind == "break":
-                    scope.breaks.append((node, block))
+                if kind in ("break", "continue"):
+                    (scope.breaks if kind == "break" else scope.continues).append((node, block))
                 for part in parts:
                     self.expr(part, block)
 

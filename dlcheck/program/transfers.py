@@ -13,7 +13,7 @@ from dlcheck.program.batch_parts import BatchParts, Kind, bound_by
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.scope import Block, Scope
 from dlcheck.program.uses import Use
-from dlcheck.program.values import External, Known, Made, Method, Ref, SelfOf, Value
+from dlcheck.program.values import External, Known, Made, Method, Ref, SelfOf, Text, Value
 
 _LABELS = re.compile(r"label|target|(^|[._])(y|gt)$")
 _DEEPEST_DEVICE = 5
@@ -212,6 +212,8 @@ def _device_kind(evaluator: Evaluator, value: Value, depth: int) -> Literal["cud
             return (
                 "cuda" if text.startswith(("cuda", "gpu")) else "cpu" if text in ("cpu", "mps") else "unknown"
             )
+        case Text(start):
+            return "cuda" if start.startswith("cuda") else "unknown"
         case Known(number) if type(number) is int:
             return "cuda"
         case Made(what, call, scope, _, _) if isinstance(what, str):
@@ -219,7 +221,7 @@ def _device_kind(evaluator: Evaluator, value: Value, depth: int) -> Literal["cud
                 return "cuda"
             if what == "torch.device" and call.args and depth < _DEEPEST_DEVICE:
                 return device_of(evaluator, call.args[0], scope, depth + 1)
-            if any(text_says_cuda(a) for a in call.args):
+            if any(text_says_cuda(a) for a in (call.func, *call.args)):  # ``"cuda:{}".format(rank)``
                 return "cuda"
             if what == "" and "device" in dotted(call.func).lower():
                 return "cuda" if says_cuda(scope.module.scope) else "unknown"

@@ -38,6 +38,13 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """A text of which only the beginning is known: ``f"cuda:{rank}"``."""
+
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class External:
     """Something of another package, by its full name: ``torch.utils.data.DataLoader``, ``builtins.enumerate``."""
 
@@ -151,6 +158,7 @@ Value: TypeAlias = (
     Known
     | Absent
     | Unknown
+    | Text
     | External
     | ModuleRef
     | Ref
@@ -196,4 +204,4 @@ def may_be(values: Values, constant: str | int | float | bool | None) -> bool:
 
 def is_known(values: Values) -> bool:
     """No possible value is unknown."""
-    return bool(values) and not any(isinstance(v, (Unknown, Made, SelfOf, Method)) for v in values)
+    return bool(values) and not any(isinstance(v, (Unknown, Text, Made, SelfOf, Method)) for v in values)
