@@ -140,7 +140,11 @@ def _is_made_up(program: Program, expr: Expr, scope: Scope, seen: frozenset[str]
 
 def _shuffles(scope: Scope) -> bool:
     """The function (not a whole file) puts something in random order."""
-    return scope.kind == "function" and any(_last(site.call.func) in _SHUFFLERS for site in scope.calls)
+    return scope.kind == "function" and any(
+        _last(site.call.func) in _SHUFFLERS
+        or (_last(site.call.func) == "sample" and any(key == "frac" for key, _ in site.call.keywords))
+        for site in scope.calls
+    )
 
 
 def _draws_or_shuffles(program: Program, cls: Scope) -> bool:
@@ -274,6 +278,18 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import pandas as pd
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset
+
+        def main(model, optimizer):
+            table = pd.read_parquet("train.parquet").sample(frac=1, random_state=3)
+            train_loader = DataLoader(TensorDataset(torch.tensor(table.values)), batch_size=32)
+            for (x,) in train_loader:
+                model(x).backward()
+                optimizer.step()
+        """,
         """
         import random
         from torch.utils.data import DataLoader, Dataset
