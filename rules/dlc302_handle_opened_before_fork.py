@@ -291,6 +291,27 @@ RULE = Rule(
         def loader(path, names, workers):
             return DataLoader(Zipped(path, names), num_workers=workers)
         """,
+        """
+        from dataclasses import dataclass
+        import h5py
+        from torch.utils.data import DataLoader, Dataset
+
+        @dataclass
+        class Spectra(Dataset):
+            path: str
+
+            def __post_init__(self):
+                self.store = h5py.File(self.path, "r")  # <- DLC302
+
+            def __len__(self):
+                return len(self.store["flux"])
+
+            def __getitem__(self, index):
+                return self.store["flux"][index]
+
+        def build(path):
+            return DataLoader(Spectra(path), batch_size=64, num_workers=4)
+        """,
     ),
     clean=(
         """
