@@ -260,6 +260,26 @@ RULE = Rule(
             data = Buffer(Rows(files), 1000)
             return DataLoader(data, batch_size=8, num_workers=4, worker_init_fn=seed_worker)
         """,
+        """
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Packed(IterableDataset):
+            def __init__(self, files, encode, length):
+                self.files, self.encode, self.length = files, encode, length
+
+            def __iter__(self):  # <- DLC402
+                waiting = []
+                for name in self.files:
+                    with open(name) as text:
+                        for line in text:
+                            waiting.extend(self.encode(line))
+                            while len(waiting) >= self.length:
+                                yield waiting[: self.length]
+                                waiting = waiting[self.length :]
+
+        def build(files, encode):
+            return DataLoader(Packed(files, encode, 512), batch_size=8, num_workers=4)
+        """,
     ),
     clean=(
         """
