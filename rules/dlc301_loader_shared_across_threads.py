@@ -22,11 +22,12 @@ from collections.abc import Iterable, Iterator
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
+from dlcheck.program.paths import setup_path
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.threads import ThreadStart, thread_starts
 from dlcheck.program.uses import Use
-from dlcheck.program.values import Known, Made, Ref, may_be
+from dlcheck.program.values import Known, Made, Ref, Value, may_be
 
 _WAITS = frozenset({"join", "result", "shutdown"})
 
@@ -105,7 +106,11 @@ def _holds_lock(scope: Scope, around: Iterable[Block]) -> bool:
 
 
 def _own(program: Program, start: ThreadStart, use: Use, loader: Loader) -> bool:
-    """Each thread gets a loader of its own: built in the loop that starts the threads, or chosen for each."""
+    """Each thread gets a loader of its own: built by itself or in the loop that starts the threads, or chosen for each."""
+    if any(
+        loader.scope in _set_up(program, value) for value in program.values(start.call.func, start.site.scope)
+    ):
+        return True
     if start.loop is None:
         return False
     if loader.site.block is not None and start.loop in loader.site.block.chain():
@@ -122,6 +127,13 @@ def _own(program: Program, start: ThreadStart, use: Use, loader: Loader) -> bool
             if any(isinstance(p, Name) and p.id in bound for p in parts) or any(map(_makes, parts)):
                 return True
     return False
+
+
+def _set_up(program: Program, value: Value) -> set[Scope]:
+    """What runs when a ``Thread`` of the project is made."""
+    if not isinstance(value, Ref) or value.scope.kind != "class":
+        return set()
+    return {step.scope for step in setup_path(program.evaluator, value.scope).steps}
 
 
 def _makes(expr: Expr) -> bool:
@@ -452,9 +464,20 @@ RULE = Rule(
             for batch in DataLoader(dataset[share], num_workers=1):
                 print(batch)
 
+        class Client(threading.Thread):
+            def __init__(self, dataset):
+                super().__init__()
+                self.loader = DataLoader(dataset, num_workers=1)
+
+            def run(self):
+                for batch in self.loader:
+                    print(batch)
+
         def main(dataset):
             for share in range(4):
                 threading.Thread(target=consume, args=(dataset, share)).start()
+            for client in [Client(dataset[share]) for share in range(4)]:
+                client.start()
         """,
         """
         import threading
