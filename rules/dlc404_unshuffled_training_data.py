@@ -148,10 +148,13 @@ def _shuffles(scope: Scope) -> bool:
 
 
 def _draws_or_shuffles(program: Program, cls: Scope) -> bool:
-    """The data set's items do not follow the index, or its set-up shuffles what they follow."""
+    """The data set's items do not follow the index, or its set-up shuffles what they follow; or there is only one."""
     dataset = program.dataset_of(cls)
     if dataset is None:
         return False
+    length = program.evaluator.method(cls, "__len__")
+    if length is not None and any(isinstance(e, Const) and e.value == 1 for e, _ in length.returns):
+        return True
     if any(_shuffles(step.scope) for step in dataset.setup_path.steps):
         return True
     method = program.evaluator.method(cls, "__getitem__")
@@ -278,6 +281,25 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Picture(Dataset):
+            def __init__(self, pixels):
+                self.pixels = pixels
+
+            def __len__(self):
+                return 1
+
+            def __getitem__(self, index):
+                return self.pixels[index]
+
+        def fit(pixels, model, optimizer):
+            train_loader = DataLoader(Picture(pixels), batch_size=1)
+            for x in train_loader:
+                model(x).backward()
+                optimizer.step()
+        """,
         """
         import pandas as pd
         import torch
