@@ -436,6 +436,7 @@ RULE = Rule(
         async def main(dataset, model):
             loader = DataLoader(dataset, num_workers=2)
             print(await asyncio.to_thread(count, loader))
+            print(await asyncio.wait_for(asyncio.to_thread(count, loader), 60))
             for batch in loader:
                 model(batch)
         """,

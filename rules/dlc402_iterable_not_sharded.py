@@ -396,6 +396,18 @@ RULE = Rule(
                         return
                     yield task
 
+        class Files(IterableDataset):
+            def __init__(self, tasks):
+                self.tasks = tasks
+            def __iter__(self):
+                while not self.tasks.empty():
+                    path = self.tasks.get()
+                    with open(path) as f:
+                        yield f.read()
+                for path in iter(self.tasks.get, None):
+                    with open(path) as f:
+                        yield f.read()
+
         class Archive(IterableDataset):
             def __init__(self, url):
                 self.data = wds.WebDataset(url).decode()
@@ -404,7 +416,7 @@ RULE = Rule(
                     yield sample["jpg"]
 
         def main(source, tasks):
-            return [DataLoader(d, num_workers=4) for d in (Received(source), Pending(tasks))], DataLoader(
+            return [DataLoader(d, num_workers=4) for d in (Received(source), Pending(tasks), Files(tasks))], DataLoader(
                 Archive("x"), num_workers=4
             )
         """,

@@ -142,7 +142,10 @@ def _shuffles(scope: Scope) -> bool:
     """The function (not a whole file) puts something in random order."""
     return scope.kind == "function" and any(
         _last(site.call.func) in _SHUFFLERS
-        or (_last(site.call.func) == "sample" and any(key == "frac" for key, _ in site.call.keywords))
+        or (
+            _last(site.call.func) == "sample"
+            and any(key in ("frac", "n", "random_state") for key, _ in site.call.keywords)
+        )
         for site in scope.calls
     )
 
@@ -306,7 +309,7 @@ RULE = Rule(
         from torch.utils.data import DataLoader, TensorDataset
 
         def main(model, optimizer):
-            table = pd.read_parquet("train.parquet").sample(frac=1, random_state=3)
+            table = pd.concat([pd.read_parquet("a.parquet").sample(n=99), pd.read_parquet("b.parquet")]).sample(frac=1)
             train_loader = DataLoader(TensorDataset(torch.tensor(table.values)), batch_size=32)
             for (x,) in train_loader:
                 model(x).backward()

@@ -16,13 +16,13 @@ its own that lets a resumed `StatefulDataLoader` run out.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Attr, Comp, Const, Do, Expr, Name, Seq, dotted
+from dlcheck.facts.model import At, Attr, Comp, Do, Expr, Name, Seq, dotted
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block
 from dlcheck.program.uses import Use
-from dlcheck.program.values import Group, Made, Values
+from dlcheck.program.values import Group, Made, Table, Values, join
 
 _SMALL = frozenset(
     {
@@ -98,7 +98,10 @@ def _listed(program: Program, use: Use) -> Iterator[Report]:
 
 
 def _source(program: Program, use: Use) -> Values:
-    return program.values(use.source, use.scope) if use.source is not None else ()
+    """What is listed: the argument of ``list``, or what a comprehension goes over."""
+    listed = [use.source] if use.source is not None else []
+    listed += [x.iterable for x in use.scope.loops if x.inner is use.inner and x.iterable is not None]
+    return join(*(program.values(expr, use.scope) for expr in listed))
 
 
 def _computes(value: Made) -> bool:
@@ -128,9 +131,15 @@ def _places(program: Program, use: Use) -> Iterator[tuple[At, set[str]]]:
             if _inside(use, site.block) and _lives_on(program, use, func.base):
                 yield site.at, _of_batch(use, site.call.args[0])
     for store in use.scope.stores:
-        if store.index is not None and not isinstance(store.index, Const) and _inside(use, store.block):
-            if store.element is None and _lives_on(program, use, store.base):
+        if isinstance(store.index, Name) and store.element is None and _inside(use, store.block):
+            if _is_dict(program, use, store.base) and _lives_on(program, use, store.base):
                 yield store.at, _of_batch(use, store.value)
+
+
+def _is_dict(program: Program, use: Use, expr: Expr) -> bool:
+    """A dict, which keeps what is put into it; a tensor or an array copies it."""
+    values = program.values(expr, use.scope)
+    return bool(values) and all(isinstance(v, Table) for v in values)
 
 
 def _inside(use: Use, block: Block | None) -> bool:
@@ -267,6 +276,26 @@ RULE = Rule(
     ),
     clean=(
         """
+        import numpy as np
+        from torch.utils.data import DataLoader
+
+        def features(dataset, count, size):
+            bank, start = np.zeros((count, size)), 0
+            for index, x in DataLoader(dataset, num_workers=4):
+                bank[index] = x
+            for x in DataLoader(dataset, num_workers=4):
+                bank[start : start + len(x)] = x
+                start += len(x)
+            return bank
+
+        def two_at_a_time(dataset, model):
+            waiting = {}
+            for i, x in enumerate(DataLoader(dataset, num_workers=4)):
+                waiting[i % 2] = x
+                waiting["last"] = x
+                model(waiting)
+        """,
+        """
         from torch.utils.data import DataLoader
 
         def evaluate(dataset, model):
@@ -316,7 +345,7 @@ RULE = Rule(
         def main(datasets, model, names):
             loaders = [DataLoader(d, num_workers=2) for d in datasets]
             named = list(zip(names, loaders))
-            first = list(islice(loaders[0], 3))
+            first = list(islice(loaders[0], 3)), [batch for batch in islice(loaders[1], 3)]
             with ThreadPoolExecutor() as pool:
                 return named, first, list(pool.map(lambda loader: score(model, loader), loaders))
 

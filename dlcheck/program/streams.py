@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -38,6 +39,7 @@ _THROUGH = frozenset(
     "enumerate zip map filter iter reversed islice chain from_iterable tqdm starmap zip_longest takewhile dropwhile "
     "track progress_bar".split()
 )
+_FILES = re.compile(r"(file|path|shard|url|archive|tar|name|part|doc|document)s?(_?list)?$", re.IGNORECASE)
 _ENDLESS = frozenset({"itertools.count", "itertools.cycle", "itertools.repeat"})
 _WHOLE = frozenset(
     {
@@ -184,14 +186,21 @@ def _of_loop(
 
 
 def _opened_in(evaluator: Evaluator, function: Scope, loop: Block) -> bool:
-    """What the loop goes over are files: it opens each of them."""
+    """What the loop goes over is a list of files: it is called so, and the loop opens each of them."""
+    listed = loop.node.iterable
+    while (
+        isinstance(listed, Call)
+        and _last(listed.func) in ("enumerate", "sorted", "list", "tqdm")
+        and listed.args
+    ):
+        listed = listed.args[0]
+    if not isinstance(listed, Name | Attr) or not _FILES.search(_last(listed)):
+        return False
     return any(
-        isinstance(argument, Name)
-        and argument.id in _targets_of(loop.node)
-        and any(map(reads_file, names_of))
+        isinstance(argument, Name) and argument.id in _targets_of(loop.node)
         for site in function.calls
-        if site.block is not None and loop in site.block.chain() and site.call.args
-        if (names_of := callee_names(evaluator, site.call, function))
+        if site.block is not None and loop in site.block.chain()
+        if any(map(reads_file, callee_names(evaluator, site.call, function)))
         for argument in site.call.args[:1]
     )
 
@@ -201,8 +210,17 @@ def _of_while(evaluator: Evaluator, loop: Block, function: Scope, cls: Scope) ->
     for site in function.calls:
         if _last(site.call.func) in ("read", "readline", "readinto"):
             if site.block is not None and loop in site.block.chain():
-                return [Source("whole", site.call, function, cls)]
+                if not _made_in(function, loop, site.call):
+                    return [Source("whole", site.call, function, cls)]
     return [Source("unknown", loop.node.test, function, cls)]
+
+
+def _made_in(function: Scope, loop: Block, call: Call) -> bool:
+    """The loop itself opens what it reads."""
+    base = call.func.base if isinstance(call.func, Attr) else None
+    return isinstance(base, Name) and any(
+        b.block is not None and loop in b.block.chain() for b in function.bindings.get(base.id, ())
+    )
 
 
 def _of_expr(evaluator: Evaluator, expr: Expr, scope: Scope, cls: Scope, depth: int) -> list[Source]:

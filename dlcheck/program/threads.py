@@ -111,11 +111,18 @@ def _is_threaded(evaluator: Evaluator, site: CallSite) -> bool:
 
 
 def _awaited(site: CallSite) -> bool:
+    """``await asyncio.to_thread(f)``, ``await asyncio.wait_for(asyncio.to_thread(f), 60)``: one at a time."""
     value = getattr(site.statement, "value", None)
-    return value is not None and any(
-        isinstance(part, Other) and part.kind == "await" and part.parts[0] is site.call
-        for part in walk(value)
-    )
+    for part in walk(value) if value is not None else ():
+        if isinstance(part, Other) and part.kind == "await":
+            awaited = part.parts[0]
+            while isinstance(awaited, Call) and awaited is not site.call and awaited.args:
+                if dotted(awaited.func).rpartition(".")[2] not in ("wait_for", "shield"):
+                    break
+                awaited = awaited.args[0]
+            if awaited is site.call:
+                return True
+    return False
 
 
 def _run_methods(evaluator: Evaluator, site: CallSite) -> tuple[Scope, ...]:
