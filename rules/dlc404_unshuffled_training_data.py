@@ -89,6 +89,8 @@ def _is_training(program: Program, loader: Loader) -> Confidence | None:
 def _is_map_style(program: Program, value: Value) -> bool:
     """A data set that is known, and known not to be iterable."""
     match value:
+        case Made(what) if isinstance(what, str) and what.startswith("datasets.load_"):
+            return _is_table(value)
         case Made(what, _, _, _, _) if isinstance(what, str):
             return what.startswith(
                 ("torchvision.datasets.", "torch.utils.data.", "torch_geometric.", "timm.data.")
@@ -96,6 +98,21 @@ def _is_map_style(program: Program, value: Value) -> bool:
         case Made(what, _, _, _, _) | SelfOf(what) if isinstance(what, Scope) and what.kind == "class":
             return program.evaluator.method(what, "__getitem__") is not None
     return False
+
+
+def _is_table(value: Made) -> bool:
+    """A Hugging Face dataset that is neither streamed nor shuffled: ``load_dataset(...).map(...)``."""
+    done = set(str(value.what).split("."))
+    while isinstance(value.receiver, Made):
+        value = value.receiver
+    streamed = any(key in ("streaming", None) for key, _ in value.call.keywords)
+    return not streamed and not done & {
+        *_SHUFFLERS,
+        "to_iterable_dataset",
+        "sort",
+        "select",
+        "load_dataset_builder",
+    }
 
 
 def _order_is_no_matter(program: Program, loader: Loader) -> bool:
@@ -282,8 +299,41 @@ RULE = Rule(
                 optimizer.zero_grad()
                 model(x, y).backward()
         """,
+        """
+        from accelerate import Accelerator
+        from datasets import load_dataset
+        from torch.utils.data import DataLoader
+
+        def main(model, optimizer, tokenize):
+            accelerator = Accelerator()
+            dataset = load_dataset("imdb").map(tokenize, batched=True)
+            train_loader = DataLoader(dataset["train"], batch_size=8)  # <- DLC404
+            model, optimizer, train_loader = accelerator.prepare(model, optimizer, train_loader)
+            for batch in train_loader:
+                accelerator.backward(model(**batch).loss)
+                optimizer.step()
+        """,
     ),
     clean=(
+        """
+        from datasets import load_dataset
+        from torch.utils.data import DataLoader
+
+        def streamed(model, optimizer, tokenize):
+            train_loader = DataLoader(load_dataset("c4", split="train", streaming=True).map(tokenize), batch_size=8)
+            for batch in train_loader:
+                model(**batch).loss.backward()
+                optimizer.step()
+
+        def shuffled():
+            return load_dataset("imdb", split="train").shuffle(seed=1).with_format("torch")
+
+        def by_hand(model, optimizer):
+            train_loader = DataLoader(shuffled(), batch_size=8)
+            for batch in train_loader:
+                model(**batch).loss.backward()
+                optimizer.step()
+        """,
         """
         from torch.utils.data import DataLoader, Dataset
 
