@@ -6,10 +6,10 @@ workers draw the same numbers, and with new workers in each epoch all epochs do 
 them again with a constant, or with the worker's number alone, undoes that. Source: `torch/utils/data/_utils/worker.py`; torch
 issue 5059; albumentations issues 2473 and 2559.
 
-**Found:** a generator made in the set-up of a dataset or transform, or at module level, and drawn from in the item path; a
-`worker_init_fn` that seeds with a constant; one, or an item, that seeds with the worker's number and no more, while workers do
-not persist; items that seed with the same value each time, be it the worker's own seed; `torch.manual_seed(constant)` in the
-epoch loop of a shuffled loader.
+**Found:** a generator made in the set-up of a dataset, transform or collator, or at module level, and drawn from in the item
+path; a `worker_init_fn` that seeds with a constant; one, or an item, that seeds with the worker's number and no more, while
+workers do not persist; items that seed with the same value each time, be it the worker's own seed; `torch.manual_seed` with a
+constant or a setting in the epoch loop of a shuffled loader.
 
 **Left alone:** the global generators; generators made or seeded in the worker; seeds that depend on the index; evaluation sets,
 which are meant to be constant; loaders without workers.
@@ -20,11 +20,12 @@ which are meant to be constant; loaders without workers.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Call, Const, Expr, dotted, walk
+from dlcheck.facts.model import At, Call, Const, Expr, Name, dotted, walk
 from dlcheck.lint.fix import Fix
 from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.callees import callee_names
+from dlcheck.program.in_workers import collators
 from dlcheck.program.items import short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
 from dlcheck.program.loaders import Loader
@@ -43,6 +44,9 @@ def check(program: Program) -> Iterator[Report]:
         if not _for_evaluation(program, dataset):
             yield from _seeds_of_items(program, dataset)
             yield from _workers_seeded_by_items(program, dataset)
+    for collator in collators(program):
+        if _drawn_in_workers(program, collator):
+            yield from _generators(program, collator)
     for loader in program.loaders:
         yield from _worker_seeds(program, loader)
         yield from _epoch_seeds(program, loader)
@@ -291,14 +295,37 @@ def _epoch_seeds(program: Program, loader: Loader) -> Iterator[Report]:
             # In an outer loop (over runs, or over settings) the same seed is meant.
             if not around or _conditional(block.parent if block else None) or not loops <= {around[0]}:
                 continue
-            if around[0] in loops and name.startswith("torch.") and isinstance(seed, Const):
+            if (
+                around[0] in loops
+                and name.startswith("torch.")
+                and _fixed(program, use.scope, seed, around[0])
+            ):
                 yield Report(
                     use.scope,
                     call.at,
-                    f"`{short(name)}` with a constant in the epoch loop makes every epoch shuffle the same way: seed once before "
-                    "the loop",
+                    f"`{short(name)}` with the same seed in each turn of the epoch loop makes every epoch shuffle the same way: "
+                    "seed once before the loop",
                     also=((loader.scope, loader.at),),
                 )
+
+
+def _fixed(program: Program, scope: Scope, seed: Expr, loop: Block) -> bool:
+    """The seed is the same in each turn: a number; or, in a loop over epochs, a setting that the loop does not change.
+
+    A loop over something else may compare models, by a setting that is the same for all.
+    """
+    if isinstance(seed, Const):
+        return True
+    head = (loop.node.target, loop.node.iterable) if loop.kind == "for" else ()
+    if not any(isinstance(p, Name) and "epoch" in p.id for part in head for p in walk(part)):
+        return False
+    names = {part.id for part in walk(seed) if isinstance(part, Name)}
+    inside = [b.block for name in names for b in scope.bindings.get(name, ())] + [
+        s.block for s in scope.stores
+    ]
+    if any(block is not None and loop in block.chain() for block in inside):
+        return False
+    return seed_sources(seed, scope, program.evaluator) <= {"constant", "setting"}
 
 
 def _given(loader: Loader, name: str) -> bool:
@@ -314,6 +341,32 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import random
+        from torch.utils.data import DataLoader
+
+        class Masking:
+            def __init__(self, share, seed=7):
+                self.share = share
+                self.draw = random.Random(seed)  # <- DLC401
+
+            def __call__(self, sentences):
+                return [[0 if self.draw.random() < self.share else word for word in s] for s in sentences]
+
+        def build(train_set):
+            return DataLoader(train_set, 8, shuffle=True, num_workers=4, collate_fn=Masking(0.15))
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, args):
+            loader = DataLoader(dataset, 32, shuffle=True, num_workers=4)
+            for epoch in range(args.epochs):
+                torch.manual_seed(args.seed)  # <- DLC401
+                for x in loader:
+                    x.sum().backward()
+        """,
         """
         import random
         import numpy as np
@@ -455,6 +508,49 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, args):
+            loader = DataLoader(dataset, 32, shuffle=True, num_workers=4)
+            for epoch in range(args.epochs):
+                torch.manual_seed(args.seed + epoch)
+                for x in loader:
+                    x.sum().backward()
+
+        def compare(dataset, args, models):
+            loader = DataLoader(dataset, 32, shuffle=True, num_workers=4)
+            for model in models:
+                torch.manual_seed(args.seed)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        import random
+        import torch
+        from torch.utils.data import DataLoader
+
+        class Masking:
+            def __init__(self, share):
+                self.share, self.draw = share, None
+
+            def __call__(self, sentences):
+                if self.draw is None:
+                    self.draw = random.Random(torch.initial_seed())
+                return [[0 if self.draw.random() < self.share else word for word in s] for s in sentences]
+
+        def build(train_set, other_set):
+            plain = DataLoader(other_set, 8, shuffle=True, collate_fn=Drawing())
+            return plain, DataLoader(train_set, 8, shuffle=True, num_workers=4, collate_fn=Masking(0.15))
+
+        class Drawing:
+            def __init__(self):
+                self.draw = random.Random(0)
+
+            def __call__(self, sentences):
+                return self.draw.sample(sentences, 2)
+        """,
         """
         import numpy as np
         import torch

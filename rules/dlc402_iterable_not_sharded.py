@@ -260,6 +260,26 @@ RULE = Rule(
             data = Buffer(Rows(files), 1000)
             return DataLoader(data, batch_size=8, num_workers=4, worker_init_fn=seed_worker)
         """,
+        """
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Packed(IterableDataset):
+            def __init__(self, files, encode, length):
+                self.files, self.encode, self.length = files, encode, length
+
+            def __iter__(self):  # <- DLC402
+                waiting = []
+                for name in self.files:
+                    with open(name) as text:
+                        for line in text:
+                            waiting.extend(self.encode(line))
+                            while len(waiting) >= self.length:
+                                yield waiting[: self.length]
+                                waiting = waiting[self.length :]
+
+        def build(files, encode):
+            return DataLoader(Packed(files, encode, 512), batch_size=8, num_workers=4)
+        """,
     ),
     clean=(
         """
@@ -376,6 +396,18 @@ RULE = Rule(
                         return
                     yield task
 
+        class Files(IterableDataset):
+            def __init__(self, tasks):
+                self.tasks = tasks
+            def __iter__(self):
+                while not self.tasks.empty():
+                    path = self.tasks.get()
+                    with open(path) as f:
+                        yield f.read()
+                for path in iter(self.tasks.get, None):
+                    with open(path) as f:
+                        yield f.read()
+
         class Archive(IterableDataset):
             def __init__(self, url):
                 self.data = wds.WebDataset(url).decode()
@@ -384,7 +416,7 @@ RULE = Rule(
                     yield sample["jpg"]
 
         def main(source, tasks):
-            return [DataLoader(d, num_workers=4) for d in (Received(source), Pending(tasks))], DataLoader(
+            return [DataLoader(d, num_workers=4) for d in (Received(source), Pending(tasks), Files(tasks))], DataLoader(
                 Archive("x"), num_workers=4
             )
         """,

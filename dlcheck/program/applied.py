@@ -230,6 +230,8 @@ def element(evaluator: Evaluator, value: Value, keys: Values) -> Values:
                 return evaluator.values(call.args[index], scope)
         case Made(what) if isinstance(what, str) and what.endswith(".random_split"):
             return (value,)  # a subset, of whatever was split
+        case Made(what) if isinstance(what, str) and what.startswith("datasets.load_"):
+            return (value,)  # a split of a Hugging Face dataset
     return (UNKNOWN,)
 
 

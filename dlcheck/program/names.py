@@ -109,6 +109,11 @@ CONTAINERS = {
     "netCDF4.Dataset": "netCDF file",
     "xarray.open_dataset": "netCDF file",
     "rasterio.open": "raster file",
+    "openslide.OpenSlide": "slide",
+    "openslide.open_slide": "slide",
+    "tiffslide.TiffSlide": "slide",
+    "tifffile.TiffFile": "TIFF file",
+    "pandas.HDFStore": "HDF5 file",
     "pyarrow.parquet.ParquetFile": "Parquet file",
     "duckdb.connect": "DuckDB database",
 }

@@ -46,6 +46,11 @@ _NOT_BATCHES = frozenset(
 )
 _NOT_BATCHES_OF = frozenset({"fit", "device", "to", "Adam", "SGD"})
 _NOT_ITS_BATCHES = frozenset({"dataset", "sampler", "batch_size", "batch_sampler"})
+# What these give are the elements of what they are given.
+_GIVE_THE_SAME = frozenset(
+    {"enumerate", "iter", "reversed", "list", "tuple", "sorted", "filter", "cycle", "islice", "zip"}
+    | {"tqdm", "trange", "track"}
+)
 # Iterators of what they are given, whatever it is called.
 _HOLD_ANYTHING = (
     "builtins.",
@@ -231,11 +236,10 @@ class Consumption:
             if isinstance(value, (Group, Table)):
                 return True
             if isinstance(value, Made) and isinstance(value.what, str):
-                if (
-                    value.what in ("builtins.enumerate", "builtins.iter", "builtins.reversed")
-                    and value.call.args
-                ):
-                    return self._iterates_container(value.call.args[0], value.scope)
+                if value.what.rpartition(".")[2] in _GIVE_THE_SAME:
+                    given = [a for a in value.call.args if not isinstance(a, Star)]
+                    holders = [a for a in given if self.loaders_in(a, value.scope)]
+                    return bool(holders) and all(self._iterates_container(a, value.scope) for a in holders)
             if isinstance(value, Made) and isinstance(value.receiver, Table):
                 return True
         return False
