@@ -324,20 +324,6 @@ RULE = Rule(
     ),
     clean=(
         """
-        import numpy as np
-        from torch.utils.data import Dataset
-
-        class Parts(Dataset):
-            def __init__(self, root, starts):
-                self.root, self.starts = root, starts
-                self.part = 0
-            def __getitem__(self, index):
-                if index == self.starts[self.part]:
-                    self.rows = np.load(f"{self.root}/{self.part}.npy")
-                    self.part = (self.part + 1) % len(self.starts)
-                return self.rows[index - self.starts[self.part - 1]]
-        """,
-        """
         import h5py
         from torch.utils.data import Dataset
 

@@ -222,7 +222,7 @@ RULE = Rule(
                 cloud = torch.Tensor(cloud)
                 cloud = cloud.transpose(2, 1)
                 if use_gpu:
-                    cloud, target = cloud.cuda(), target.cuda()
+                    cloud, target = cloud.cuda(), target[:, 0].cuda()
                 model(cloud, target).backward()
         """,
         """
@@ -235,19 +235,6 @@ RULE = Rule(
                 future = future.float().cuda()
                 future = future[:, -length:].to("cuda:0")
                 model(past, future).backward()
-        """,
-        """
-        import numpy as np
-        import torch
-        from torch.utils.data import DataLoader
-
-        def train(clouds, model, device=torch.device("cuda")):
-            for points, label in DataLoader(clouds, num_workers=4):
-                points = points.numpy()
-                points += np.random.normal(size=points.shape)
-                points = torch.from_numpy(points)
-                points, label = points.to(device), label[:, 0].to(device)
-                model(points, label)
         """,
         """
         import torch

@@ -7,9 +7,10 @@ everything that a worker cached is lost. Source: documentation of `DataLoader(pe
 **Found:** a training loader whose worker count is known to be above 0, consumed in an epoch loop that is seen, with
 `persistent_workers` left out or `False`; and an evaluation loader that is consumed from inside the training loop.
 
-**Left alone:** programs that change the dataset between epochs (persistent workers would never see the change);
-endless samplers; loaders that are built anew anyway. Evaluation loaders, epochs of a framework, and counts that are not
-known are reported with low confidence.
+**Left alone:** programs that change the dataset or a part of it between epochs (persistent workers would never see the
+change), or that may: by a method of a class that is not seen, whose result nobody takes. Endless samplers; loaders that are
+built anew anyway, or of which only the first batch is drawn, again and again (DLC207). Evaluation loaders, epochs of a
+framework, and counts that are not known are reported with low confidence.
 
 **Cure:** `persistent_workers=True`; where the count may be 0, `persistent_workers=num_workers > 0` (0 workers with `True` is an
 error). **Versions:** torch 1.7 and later.

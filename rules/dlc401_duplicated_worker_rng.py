@@ -148,22 +148,19 @@ def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
         if step.lazy or _restores(step.scope):
             continue
         for call, name, seed in (*seeding(step.scope, program.evaluator), *_new_generators(step, program)):
+            of_worker = is_worker_seed(seed, step.scope, program.evaluator)
             block = step.scope.block_at(call.at)
-            if path.varies(seed, step):
+            if path.varies(seed, step) or _conditional(block, but_for="worker" if of_worker else ""):
                 continue
-            if is_worker_seed(seed, step.scope, program.evaluator):
-                if not _conditional(block, but_for="worker"):
-                    yield Report(
-                        step.scope,
-                        call.at,
-                        f"`{short(name)}` starts again from the worker's seed for every item, so every item of a worker draws "
-                        "the same random numbers: seed nothing here",
-                        help="delete it: torch seeds `random`, `numpy` and itself in each worker, once",
-                    )
-                continue
-            if _conditional(block):
-                continue
-            if seed_sources(seed, step.scope, program.evaluator) <= {"constant", "setting"}:
+            if of_worker:
+                yield Report(
+                    step.scope,
+                    call.at,
+                    f"`{short(name)}` starts again from the worker's seed for every item, so every item of a worker draws "
+                    "the same random numbers: seed nothing here",
+                    help="delete it: torch seeds `random`, `numpy` and itself in each worker, once",
+                )
+            elif seed_sources(seed, step.scope, program.evaluator) <= {"constant", "setting"}:
                 yield Report(
                     step.scope,
                     call.at,
