@@ -431,6 +431,24 @@ RULE = Rule(
         """,
         """
         import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Sentences(Dataset):
+            def __getitem__(self, index):
+                return self.sentences[index]
+
+        def main(args, stream, model, optimizer):
+            dataset = stream(args.path) if args.stream else Sentences(args.path)
+            if isinstance(dataset, torch.utils.data.IterableDataset):
+                train_loader = DataLoader(dataset, batch_size=64)
+            else:
+                train_loader = DataLoader(dataset, batch_size=64, shuffle=True)
+            for batch in train_loader:
+                model(batch).backward()
+                optimizer.step()
+        """,
+        """
+        import torch
         from torch.utils.data import DataLoader
         from torch.utils.data.distributed import DistributedSampler
         from torchvision.datasets import ImageFolder

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dlcheck.facts.model import Attr, Call, Const, Name, dotted
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.options import SETTINGS_NAMES, parser_default
+from dlcheck.program.registries import entered, is_registry
 from dlcheck.program.scope import Scope
 from dlcheck.program.settings_files import NAMESPACES, READERS, WRAPPERS, settings_read
 from dlcheck.program.tables import dict_call, has
@@ -128,6 +129,8 @@ def called(evaluator: Evaluator, value: Value, call: Call, scope: Scope) -> Valu
                 Made(v.what, v.call, v.scope, (*calls, *v.before), v.receiver) if isinstance(v, Made) else v
                 for v in made
             )
+        case Method(receiver, "get") if is_registry(receiver):
+            return entered(evaluator, receiver)
         case Method(receiver, attr):
             return _called_method(evaluator, receiver, attr, call, scope)
         case Made(what, _, _, _, _) | SelfOf(what) if isinstance(what, Scope) and what.kind == "class":
