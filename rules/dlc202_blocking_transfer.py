@@ -109,6 +109,28 @@ RULE = Rule(
     causes=("transfer", "pin-memory"),
     found=(
         """
+        # file: digits.py
+        from torch.utils.data import DataLoader
+
+        def train(net, batches):
+            net.train()
+            for batch in batches:
+                net(batch.cuda())  # <- DLC202
+
+        def main(net, data):
+            train(net, DataLoader(data, num_workers=2, pin_memory=True))
+        # file: letters.py
+        from torch.utils.data import DataLoader
+
+        def train(net, batches):
+            net.train()
+            for batch in batches:
+                net(batch.cuda())  # <- DLC202
+
+        def main(net, data):
+            train(net, DataLoader(data, num_workers=2, pin_memory=True))
+        """,
+        """
         import torch
         from torch.utils.data import DataLoader
 

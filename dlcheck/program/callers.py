@@ -67,7 +67,8 @@ class Callers:
         self._known[id(scope)] = (len(self._indexed), out)
         owner = scope.owner
         seen: set[int] = set()
-        for name in self._names(scope):
+        names = self._names(scope)
+        for name in names:
             self._asked.setdefault(name, []).append(scope)
             table = self._table(name)
             found = [entry for target in self._targets_of(scope) for entry in table.get(id(target), ())]
@@ -79,6 +80,8 @@ class Callers:
                     seen.add(id(site))
                     explicit = owner is None or scope.is_static or (ref.scope is scope and not ref.bound)
                     out.append((site, 0 if explicit else 1))
+        if any(self._targets.get(name, ()) is None for name in names):
+            self._known.pop(id(scope), None)  # asked for while a table is made: there may be more
         return out
 
     def subclasses(self, cls: Scope) -> list[Scope]:
@@ -159,7 +162,10 @@ class Callers:
         nested = made is None  # asked for again on the way: what is being made is not complete
         if not nested:
             self._targets[name] = None
-        for number in range(count, len(sites)):
+        # Plain names first: what ``model.train()`` calls may depend on who calls ``train(model)``.
+        for number in sorted(
+            range(count, len(sites)), key=lambda n: not isinstance(sites[n].call.func, Name)
+        ):
             site = sites[number]
             for value in self._evaluator.values(site.call.func, site.scope):
                 if isinstance(value, Ref):
