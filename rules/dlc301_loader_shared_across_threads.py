@@ -172,12 +172,25 @@ def _meanwhile(program: Program, start: ThreadStart, loader: Loader, use: Use) -
     if use.scope is scope:
         if start.loop is not None and use.block is not None and start.loop in use.block.chain():
             return False
-        return use.at[:2] >= start.site.at[:2] and not _waits(scope, start.site.at, use.at)
+        after = use.at[:2] >= start.site.at[:2]
+        return after and not _waits(scope, start.site.at, use.at) and not _pool_ended(start, use.block)
     return any(
         site.at[:2] > start.site.at[2:]
         and not _waits(scope, start.site.at, site.at)
+        and not _pool_ended(start, site.block)
         and _reaches(program, site, loader, use)
         for site in scope.calls
+    )
+
+
+def _pool_ended(start: ThreadStart, block: Block | None) -> bool:
+    """The place is behind the ``with`` of the thread's pool, whose end waits for the thread."""
+    func, inside = start.site.call.func, set(block.chain()) if block is not None else set()
+    return isinstance(func, Attr) and any(
+        around.kind == "with"
+        and around not in inside
+        and any(bound is not None and dotted(bound) == dotted(func.base) for _, bound in around.node.items)
+        for around in (start.site.block.chain() if start.site.block is not None else ())
     )
 
 
@@ -513,6 +526,7 @@ RULE = Rule(
                 threading.Thread(target=work).start()
         """,
         """
+        from concurrent.futures import ThreadPoolExecutor
         from threading import Thread
         from torch.utils.data import DataLoader
 
@@ -526,6 +540,13 @@ RULE = Rule(
                 t = Thread(target=train, args=(loader,))
                 t.start()
                 t.join()
+
+        def after(dataset):
+            loader = DataLoader(dataset, num_workers=2)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(train, loader)
+            for batch in loader:
+                print(batch)
         """,
     ),
 )

@@ -7,16 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import (
-    Attr,
-    Call,
-    Expr,
-    For,
-    Name,
-    Sub,
-    dotted,
-    walk,
-)
+from dlcheck.facts.model import Attr, Call, Expr, For, Name, Slice, Sub, dotted, walk
 from dlcheck.program import names
 from dlcheck.program.callees import callee_names
 from dlcheck.program.endless import endless_loop
@@ -188,12 +179,17 @@ def _of_loop(
 def _opened_in(evaluator: Evaluator, function: Scope, loop: Block) -> bool:
     """What the loop goes over is a list of files: it is called so, and the loop opens each of them."""
     listed = loop.node.iterable
-    while (
-        isinstance(listed, Call)
-        and _last(listed.func) in ("enumerate", "sorted", "list", "tqdm")
-        and listed.args
-    ):
-        listed = listed.args[0]
+    while True:
+        if (
+            isinstance(listed, Call)
+            and _last(listed.func) in ("enumerate", "sorted", "list", "tqdm")
+            and listed.args
+        ):
+            listed = listed.args[0]
+        elif isinstance(listed, Sub) and isinstance(listed.index, Slice):
+            listed = listed.base
+        else:
+            break
     if not isinstance(listed, Name | Attr) or not _FILES.search(_last(listed)):
         return False
     return any(
