@@ -109,6 +109,19 @@ RULE = Rule(
     causes=("transfer", "pin-memory"),
     found=(
         """
+        from torch.utils.data import DataLoader
+        from tqdm import tqdm
+
+        def train(data, model, rank):
+            batches = DataLoader(data, num_workers=4, pin_memory=True)
+            for epoch in range(10):
+                progress = enumerate(batches)
+                if rank == 0:
+                    progress = tqdm(progress, total=len(batches))
+                for step, images in progress:
+                    model(images.cuda()).backward()  # <- DLC202
+        """,
+        """
         # file: digits.py
         from torch.utils.data import DataLoader
 

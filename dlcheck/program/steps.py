@@ -54,9 +54,10 @@ def spread(step: Step, kind: str, evaluator: Evaluator) -> None:
                         break
         for store in scope.stores:
             if isinstance(store.base, Name) and store.base.id == scope.self_name and store.attr is not None:
+                if store.attr in step.attributes or is_lazy(store.block, scope, store.at):
+                    continue
                 if store.augmented or _moves(store) or varies(store.value, step, evaluator):
-                    if not is_lazy(store.block, scope, store.at):
-                        step.attributes.add(store.attr)
+                    step.attributes.add(store.attr)
         if len(step.varying) + len(step.attributes) == before:
             return
 

@@ -227,10 +227,10 @@ class Consumption:
         """The Lightning hook that a loader is built in."""
         return lightning_hook(self.evaluator, loader.scope)
 
-    def _iterates_container(self, expr: Expr, scope: Scope) -> bool:
+    def _iterates_container(self, expr: Expr, scope: Scope, depth: int = 0) -> bool:
         """``for loader in [a, b]`` goes over loaders, not over batches."""
         values = self.evaluator.values(expr, scope)
-        if any(isinstance(v, Made) and id(v.call) in self._by_call for v in values):
+        if depth > _DEEPEST_WRAP or any(isinstance(v, Made) and id(v.call) in self._by_call for v in values):
             return False
         for value in values:
             if isinstance(value, (Group, Table)):
@@ -239,7 +239,9 @@ class Consumption:
                 if value.what.rpartition(".")[2] in _GIVE_THE_SAME:
                     given = [a for a in value.call.args if not isinstance(a, Star)]
                     holders = [a for a in given if self.loaders_in(a, value.scope)]
-                    return bool(holders) and all(self._iterates_container(a, value.scope) for a in holders)
+                    return bool(holders) and all(
+                        self._iterates_container(a, value.scope, depth + 1) for a in holders
+                    )
             if isinstance(value, Made) and isinstance(value.receiver, Table):
                 return True
         return False
