@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.batches import holds_objects
+from dlcheck.program.batches import holds_graphs, holds_objects
 from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
 from dlcheck.program.looks import draws, left_early
@@ -39,7 +39,7 @@ def check(program: Program) -> Iterator[Report]:
         ]
         direct = _gaining(transfers)
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
-        if where is None or (transfers and not direct):
+        if where is None or (transfers and not direct) or holds_graphs(program, loader):
             continue
         objects = holds_objects(program, loader)
         sure = (loader.may_have_workers and not loader.none_unless_asked_for) or (
@@ -199,6 +199,21 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import dgl
+        import torch
+        from torch.utils.data import DataLoader
+
+        def collate(items):
+            graphs, labels = zip(*items)
+            graph = dgl.batch(graphs)
+            return graph, torch.tensor(labels)
+
+        def train(molecules, model, device=torch.device("cuda")):
+            for graph, labels in DataLoader(molecules, collate_fn=collate, num_workers=4):
+                graph, labels = graph.to(device), labels.to(device)
+                model(graph, labels).backward()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from dlcheck.facts.model import Const
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.batches import holds_objects
+from dlcheck.program.batches import holds_graphs, holds_objects
 from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
@@ -28,7 +28,7 @@ from dlcheck.program.uses import Use
 
 
 def check(program: Program) -> Iterator[Report]:
-    not_tensors = {loader for loader in program.loaders if holds_objects(program, loader)}
+    not_tensors = {x for x in program.loaders if holds_objects(program, x) or holds_graphs(program, x)}
     for use in program.consumption.uses:
         if not_tensors.intersection(use.loaders) or program.consumption.prepared.intersection(use.loaders):
             continue
@@ -245,6 +245,17 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import dgl
+        from torch.utils.data import DataLoader
+
+        def collate(graphs):
+            return dgl.batch(graphs)
+
+        def train(molecules, model):
+            for graph in DataLoader(molecules, collate_fn=collate, num_workers=4, pin_memory=True):
+                model(graph.to("cuda")).backward()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader
