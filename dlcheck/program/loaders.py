@@ -23,7 +23,6 @@ from dlcheck.program.values import (
     Method,
     SelfOf,
     Table,
-    Unknown,
     Value,
     Values,
     join,
@@ -193,12 +192,6 @@ class Loader:
             dict.fromkeys(
                 d.what for d in self.datasets if isinstance(d, Made) and isinstance(d.what, str) and d.what
             )
-        )
-
-    @property
-    def dataset_unknown(self) -> bool:
-        return any(
-            isinstance(d, (Unknown, Method)) or (isinstance(d, Made) and d.what == "") for d in self.datasets
         )
 
     @cached_property

@@ -53,14 +53,6 @@ GRAPH_LOADERS = frozenset(
 )  # fmt: skip
 LOADERS = TORCH_LOADERS | GRAPH_LOADERS
 
-LIGHTNING_MODULES = frozenset(
-    f"{package}.{name}"
-    for package in (
-        "lightning", "lightning.pytorch", "pytorch_lightning", "lightning.pytorch.core", "pytorch_lightning.core",
-        "lightning.pytorch.core.module", "lightning.pytorch.core.datamodule", "lightning.pytorch.demos.boring_classes",
-    )
-    for name in ("LightningModule", "LightningDataModule", "BoringModel")
-)  # fmt: skip
 LIGHTNING_PACKAGES = ("lightning", "pytorch_lightning")
 LIGHTNING_HOOKS = {
     "train_dataloader": "train",

@@ -151,15 +151,6 @@ class Scope:
         return bool(self.yields)
 
     @cached_property
-    def qualname(self) -> str:
-        names: list[str] = []
-        scope: Scope | None = self
-        while scope is not None and scope.kind != "module":
-            names.append(scope.name)
-            scope = scope.parent
-        return ".".join(reversed(names))
-
-    @cached_property
     def owner(self) -> Scope | None:
         """The class that this function is a method of."""
         return self.parent if self.parent is not None and self.parent.kind == "class" else None

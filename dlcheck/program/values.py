@@ -200,8 +200,3 @@ def may_be(values: Values, constant: str | int | float | bool | None) -> bool:
     return any(
         isinstance(v, Known) and v.value == constant and type(v.value) is type(constant) for v in values
     )
-
-
-def is_known(values: Values) -> bool:
-    """No possible value is unknown."""
-    return bool(values) and not any(isinstance(v, (Unknown, Text, Made, SelfOf, Method)) for v in values)
