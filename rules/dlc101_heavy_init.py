@@ -7,7 +7,8 @@ a copy each. Source: PyTorch documentation, *Multi-process data loading*; measur
 
 **Found:** in `__init__` and what it calls, a loop, comprehension or `map` over the samples that decodes
 images or sound, or that reads the array file of each sample only to learn something about it; a whole array of
-images, sound or volumes read from an HDF5 file or a Zarr group (`f["images"][:]`).
+images, sound or volumes read from an HDF5 file or a Zarr group (`f["images"][:]`; what is not plainly large by
+its name, with low confidence).
 
 **Left alone:** reading an index or labels; sizes and headers only; results that are saved to disk; loading
 behind a switch (`cache`, `preload`, `in_memory`) or in a class that says so by name; arrays that are kept, and
@@ -34,6 +35,9 @@ _SAVERS = {
     "numpy.memmap", "h5py.File.create_dataset",
 }  # fmt: skip
 _CONTAINERS = {"h5py.File", "zarr.open", "zarr.open_group", "netCDF4.Dataset"}
+_LABELS = re.compile(
+    r"label|target|class|score|length|offset|name|index|(^|_)(ids?|y|n|mean|std)$", re.IGNORECASE
+)
 # Names of what is large in every entry; labels and lengths are not.
 _PAYLOAD = re.compile(
     r"im(g|age)|video|frame|audio|wav|volume|spectro|pixel|voxel|patch|depth|mask|scan", re.IGNORECASE
@@ -73,7 +77,8 @@ def _whole_containers(dataset: Dataset, samples: set[str]) -> Iterator[Report]:
             inner = sub.base
             if not (isinstance(inner, Sub) and isinstance(inner.index, Const)):
                 continue
-            if not _PAYLOAD.search(str(inner.index.value)):
+            entry = str(inner.index.value)
+            if _LABELS.search(entry) and not _PAYLOAD.search(entry):
                 continue
             opened = dataset.evaluator.values(inner.base, step.scope)
             name = next((n for v in opened for n in [getattr(v, "what", "")] if n in _CONTAINERS), "")
@@ -87,7 +92,7 @@ def _whole_containers(dataset: Dataset, samples: set[str]) -> Iterator[Report]:
                 f"`[:]` reads all of `{inner.index.value}` into memory before the first epoch, and workers that are not "
                 "forked receive a copy each",
                 help="keep the path, open the file at the first item of each worker, and index it there: it reads one entry",
-                confidence="medium",
+                confidence="medium" if _PAYLOAD.search(entry) else "low",
             )
 
 
@@ -124,6 +129,28 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("startup", "memory"),
     found=(
+        """
+        import librosa
+        from torch.utils.data import Dataset
+
+        class Voices(Dataset):
+            def __init__(self, clips, shortest):
+                self.clips = clips
+                self.shortest = shortest
+                self.clips = self.long_enough()
+            def load(self, path):
+                wave, _ = librosa.load(path, sr=16000)
+                return wave
+            def long_enough(self):
+                found = []
+                for clip in self.clips:
+                    if self.load(clip["path"]).shape[0] < self.shortest:  # <- DLC101
+                        continue
+                    found.append(clip)
+                return found
+            def __getitem__(self, index):
+                return self.load(self.clips[index]["path"])
+        """,
         """
         import nibabel as nib, os
         from tqdm import tqdm

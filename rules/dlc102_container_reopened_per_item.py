@@ -42,6 +42,8 @@ _PATH_NAMES = (
 
 
 _OPENERS = names.CONTAINERS.keys() | names.WHOLE_READERS.keys() | names.PLAIN_OPENERS
+# Methods of ``pathlib.Path``.
+_OF_PATH = frozenset({"read_text", "read_bytes"})
 # Reading a file from its beginning, whatever the item.
 _READS = frozenset({"readlines", "read", "readline"})
 
@@ -54,6 +56,8 @@ def check(program: Program) -> Iterator[Report]:
             continue
         path = argument(item.call, 0, *_PATH_NAMES)
         name = next((n for n in item.names if n in _OPENERS), None)
+        if name is None and isinstance(item.call.func, Attr) and item.call.func.attr in _OF_PATH:
+            name, path = item.call.func.attr, item.call.func.base
         if name is None or path is None or not item.fixed(path):
             continue
         at = item.call.at
@@ -109,8 +113,9 @@ def _message(name: str) -> str:
             f"`{short(name)}` opens the same {names.CONTAINERS[name]} again for every item: "
             "open it once per worker, at first use, and keep it on `self`"
         )
+    kind = names.WHOLE_READERS.get(name, "file")
     return (
-        f"`{short(name)}` reads the same {names.WHOLE_READERS[name]} whole again for every item: "
+        f"`{short(name)}` reads the same {kind} whole again for every item: "
         "read it once and keep what is needed"
     )
 
@@ -146,6 +151,57 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("fetch-io", "fetch-cpu"),
     found=(
+        """
+        import json
+        from pathlib import Path
+        from torch.utils.data import Dataset
+
+        class Captions(Dataset):
+            def __init__(self, root, names):
+                self.root = Path(root)
+                self.names = names
+            def __getitem__(self, i):
+                name = self.names[i]
+                captions = json.loads((self.root / "captions.json").read_text())  # <- DLC102
+                return captions[name], (self.root / f"{name}.txt").read_text()
+        """,
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, path):
+                self.path = path
+            @property
+            def file(self):
+                return h5py.File(self.path, "r")  # <- DLC102
+            def __getitem__(self, i):
+                return self.file["images"][i]
+        """,
+        """
+        # file: optional.py
+        from importlib import import_module
+
+        def lazily(name):
+            try:
+                return import_module(name)
+            except ModuleNotFoundError:
+                raise RuntimeError(f"pip install {name}") from None
+        # file: data.py
+        from torch.utils.data import Dataset
+
+        from optional import lazily
+
+        class Patches(Dataset):
+            def __init__(self, path):
+                self.path = path
+                pd = lazily("pandas")
+                self.index = pd.read_csv(path + ".csv")
+            def __getitem__(self, i):
+                h5py = lazily("h5py")
+                with h5py.File(self.path, "r") as f:  # <- DLC102
+                    return f["patches"][i]
+        """,
         """
         import h5py
         from torch.utils.data import Dataset
@@ -267,6 +323,61 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
+        _file = None
+
+        def opened(path):
+            global _file
+            if _file is None:
+                _file = h5py.File(path, "r")
+            return _file
+
+        class Volumes(Dataset):
+            def __init__(self, path):
+                self.path = path
+            def __getitem__(self, index):
+                return opened(self.path)["images"][index]
+        """,
+        """
+        import lmdb
+        from torch.utils.data import Dataset
+
+        class Records(Dataset):
+            env = None
+            def __init__(self, path):
+                self.path = path
+            def __getitem__(self, index):
+                if (env := self.env) is None:
+                    env = self.env = lmdb.open(self.path, readonly=True, lock=False)
+                with env.begin() as txn:
+                    return txn.get(str(index).encode())
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Days(Dataset):
+            def __init__(self, folder, starts):
+                self.folder, self.starts = folder, starts
+                self.day = 0
+            def __getitem__(self, index):
+                if index in self.starts:
+                    self.first = index
+                    self.rows = np.load(f"{self.folder}/day_{self.day}.npy")
+                    self.day = (self.day + 1) % len(self.starts)
+                return self.rows[index - self.first]
+
+        class Pages(Dataset):
+            def __init__(self, header):
+                self.header = header
+            def __getitem__(self, index):
+                if index == 0:
+                    self.names = np.load(self.header)
+                return self.names[index]
+        """,
         """
         import h5py
         from torch.utils.data import Dataset

@@ -6,7 +6,7 @@ of `numpy.load(mmap_mode=)`, `torch.load(mmap=)` and h5py; torchgeo issue 1754.
 
 **Found:** in the item path, an array, tensor or table file that is read whole, of which only one entry or
 slice is used, by an index that varies with the item; a whole HDF5 data set read by `[:]` or `[()]` and then
-indexed.
+indexed; a NIfTI volume of which one slice is used, along any axis.
 
 **Left alone:** reading with `mmap_mode`; files read whole once and kept; a random crop of a sound file or
 image, which must be decoded from the start (low confidence); a fixed entry of an archive
@@ -22,9 +22,12 @@ from dlcheck.facts.model import Call, Const, Expr, Name, Op, Seq, Slice, Sub
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.callees import callee_names
-from dlcheck.program.items import ItemFunction, argument, item_functions, short
+from dlcheck.program.items import ItemFunction, argument, item_functions, made_by, short
 from dlcheck.program.lazy import is_lazy
+from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
+from dlcheck.program.scope import Scope
+from dlcheck.program.values import Ref
 
 _WHOLE = {
     "numpy.load": 'map it (`np.load(path, mmap_mode="r")`)',
@@ -34,7 +37,11 @@ _WHOLE = {
     "pandas.read_pickle": "read the table once",
     "pandas.read_feather": "read the table once",
     "scipy.io.loadmat": "convert the file to an array that can be mapped",
+    "nibabel.load.get_fdata": "take the slice from `dataobj` (`image.dataobj[..., i]`)",
 }
+# They read a slice along any axis; a memory map saves work along the first.
+_ANY_AXIS = frozenset({"nibabel.load.get_fdata"})
+_CONTAINERS = frozenset({"h5py.File", "zarr.open", "zarr.open_group", "netCDF4.Dataset"})
 _SOUND = frozenset({"soundfile.read", "librosa.load", "librosa.core.load", "torchaudio.load"})
 _ENTRIES = frozenset({"iloc", "loc", "iat", "at", "values"})
 
@@ -50,19 +57,18 @@ def check(program: Program) -> Iterator[Report]:
 def _whole_files(function: ItemFunction) -> Iterator[Report]:
     scope = function.scope
     for site in scope.calls:
-        name = next(
-            (n for n in callee_names(function.evaluator, site.call, scope) if n in _WHOLE or n in _SOUND),
-            None,
-        )
-        if name is None or _partial(site.call, name) or is_lazy(site.block, scope, site.at):
+        name = _reader(function, site.call, scope, depth=0)
+        if not name or is_lazy(site.block, scope, site.at):
             continue
-        if site.call.args and function.fixed(site.call.args[0]):
+        source = site.call.args[0] if site.call.args else getattr(site.call.func, "base", None)
+        if source is not None and function.fixed(source):
             continue  # one file, read again for every item: DLC102
         held = _name_of(site.statement, site.call)
-        uses = [s for s, _ in scope.subs if _base(s) is site.call or (held and _is(_base(s), held))]
-        picks = [s for s in uses if _picks(s.index, function)]
-        if not picks or len(picks) != len(uses):
+        uses = [(s, b) for s, b in scope.subs if _base(s) is site.call or (held and _is(_base(s), held))]
+        if not uses or not all(_picks(s.index, function, any_axis=name in _ANY_AXIS) for s, _ in uses):
             continue
+        if any(loop_around(block) is not loop_around(site.block) for _, block in uses):
+            continue  # one entry after the other
         if held and not _only_indexed(function, held, len(uses)):
             continue
         confidence: Confidence = "low" if name in _SOUND else "high"
@@ -76,13 +82,28 @@ def _whole_files(function: ItemFunction) -> Iterator[Report]:
         )
 
 
+def _reader(function: ItemFunction, call: Call, scope: Scope, depth: int) -> str:
+    """What a call reads a whole file with, itself or in a helper that does nothing else."""
+    called = callee_names(function.evaluator, call, scope)
+    name = next((n for n in called if n in _WHOLE or n in _SOUND), "")
+    if name:
+        return "" if _partial(call, name) else name
+    for value in function.evaluator.values(call.func, scope) if depth == 0 else ():
+        helper = value.scope if isinstance(value, Ref) else None
+        if helper is None or helper.kind != "function" or helper.node.decorators or len(helper.returns) != 1:
+            continue
+        given = helper.returns[0][0]
+        if isinstance(given, Call) and len(helper.node.body) == 1:
+            return _reader(function, given, helper, depth + 1)
+    return ""
+
+
 def _whole_datasets(function: ItemFunction) -> Iterator[Report]:
-    """``f["x"][:][i]`` of an HDF5 file."""
+    """``f["x"][:][i]`` of an HDF5 file, at once or by way of a name."""
     for sub, _ in function.scope.subs:
         inner = sub.base
-        if not isinstance(inner, Sub) or not _takes_all(inner.index) or not _picks(sub.index, function):
-            continue
-        if isinstance(inner.base, Sub) and isinstance(inner.base.index, Const):
+        at_once = isinstance(inner, Sub) and _is_whole(inner) and _picks(sub.index, function)
+        if at_once or (_is_whole(sub) and _of_container(sub, function) and _picked_from(sub, function)):
             yield Report(
                 function.scope,
                 sub.at,
@@ -91,14 +112,38 @@ def _whole_datasets(function: ItemFunction) -> Iterator[Report]:
             )
 
 
+def _is_whole(sub: Sub) -> bool:
+    """``f["x"][:]``"""
+    return _takes_all(sub.index) and isinstance(sub.base, Sub) and isinstance(sub.base.index, Const)
+
+
+def _of_container(sub: Sub, function: ItemFunction) -> bool:
+    source = sub.base.base if isinstance(sub.base, Sub) else sub
+    made = made_by(function.evaluator.values(source, function.scope))
+    return any(name in _CONTAINERS for name in made)
+
+
+def _picked_from(sub: Sub, function: ItemFunction) -> bool:
+    """A name holds it, and nothing is done with the name but to take what depends on the item."""
+    scope = function.scope
+    for name, bindings in scope.bindings.items():
+        if any(b.kind == "assign" and b.value is sub for b in bindings):
+            uses = [s for s, _ in scope.subs if _is(s.base, name)]
+            picked = bool(uses) and all(_picks(s.index, function) for s in uses)
+            return picked and _only_indexed(function, name, len(uses))
+    return False
+
+
 def _base(sub: Sub) -> Expr:
     """What is indexed, through ``.iloc`` and its like."""
     base = sub.base
     return base.base if getattr(base, "attr", None) in _ENTRIES else base  # type: ignore[union-attr]
 
 
-def _picks(index: Expr, function: ItemFunction) -> bool:
+def _picks(index: Expr, function: ItemFunction, *, any_axis: bool = False) -> bool:
     """An index that takes one entry or slice which depends on the item; a key (a string) is another file of an archive."""
+    if any_axis and isinstance(index, Seq):
+        return any(_picks(part, function) for part in index.items)
     first = index.items[0] if isinstance(index, Seq) and index.items else index
     if isinstance(first, Slice):
         start = first.parts[0]
@@ -235,8 +280,80 @@ RULE = Rule(
                 with h5py.File(path, "r") as f:
                     return f["volume"][:][row]  # <- DLC103
         """,
+        """
+        import nibabel as nib
+        from torch.utils.data import Dataset
+
+        class Slices(Dataset):
+            def __init__(self, places):
+                self.places = places
+            def __getitem__(self, i):
+                path, z = self.places[i]
+                volume = nib.load(path).get_fdata()  # <- DLC103
+                return volume[:, :, z]
+        """,
+        """
+        import h5py
+        from torch.utils.data import Dataset
+
+        class Slices(Dataset):
+            def __init__(self, places):
+                self.places = places
+            def __getitem__(self, i):
+                path, z = self.places[i]
+                with h5py.File(path, "r") as f:
+                    volume = f["volume"][:]  # <- DLC103
+                return volume[z]
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        def read(path):
+            return np.load(path)
+
+        class Frames(Dataset):
+            def __init__(self, clips, frames):
+                self.clips, self.frames = clips, frames
+            def __getitem__(self, i):
+                clip, t = divmod(i, self.frames)
+                frames = read(self.clips[clip])  # <- DLC103
+                return frames[t]
+        """,
     ),
     clean=(
+        """
+        import h5py
+        import nibabel as nib
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, places):
+                self.places = places
+            def __getitem__(self, i):
+                path, z = self.places[i]
+                volume = nib.load(path).get_fdata()
+                mask = nib.load(path + ".seg").get_fdata()
+                slices = [mask[:, :, n] for n in range(mask.shape[2])]
+                with h5py.File(path + ".h5", "r") as f:
+                    dose = f["dose"][:]
+                return volume[:, :, z] / volume.max(), slices, dose[z] - dose.mean()
+        """,
+        """
+        from functools import lru_cache
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        @lru_cache(maxsize=4)
+        def read(path):
+            return np.load(path)
+
+        class Frames(Dataset):
+            def __init__(self, clips, frames):
+                self.clips, self.frames = clips, frames
+            def __getitem__(self, i):
+                return read(self.clips[i // self.frames])[i % self.frames]
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset

@@ -39,11 +39,14 @@ _WITH_CYCLES = frozenset(names.CONTAINERS) - {
 def check(program: Program) -> Iterator[Report]:
     for item in item_calls(program):
         name = next((n for n in item.names if n in names.PLAIN_OPENERS or n in _WITH_CYCLES), None)
-        if name is None or item.here.lazy or item.function.lazy or not item.call.args:
+        if name is None or item.here.lazy or item.function.lazy:
             continue
         path = argument(item.call, 0, "name", "file", "path")
-        reopened = path is not None and item.fixed(path)
-        if reopened or not _left_open(item):
+        if name == "pathlib.Path.open":
+            path = getattr(item.call.func, "base", None)
+        if path is None:
+            continue
+        if item.fixed(path) or not _left_open(item):
             continue
         yield Report(
             item.scope,
@@ -170,8 +173,34 @@ RULE = Rule(
                 tar = tarfile.open(self.shards[i])  # <- DLC106
                 return tar.extractfile("image.jpg").read()
         """,
+        """
+        from pathlib import Path
+        from torch.utils.data import Dataset
+
+        def read_points(path):
+            handle = Path(path).open()  # <- DLC106
+            handle.readline()
+            return [line.split() for line in handle]
+
+        class Clouds(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, i):
+                return read_points(self.files[i])
+        """,
     ),
     clean=(
+        """
+        from pathlib import Path
+        from torch.utils.data import Dataset
+
+        class Clouds(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, i):
+                with Path(self.files[i]).open() as handle:
+                    return handle.readlines()
+        """,
         """
         import h5py
         from torch.utils.data import Dataset

@@ -6,20 +6,24 @@ the data set. Source: pandas documentation, *Enhancing performance*; braindecode
 end to end).
 
 **Found:** in the item path, `.iloc[...]` or `.loc[...]` by an index that varies with the item, a frame
-indexed by a comparison of one of its columns, `list.index` on the list of all samples.
+indexed by a comparison of one of its columns or asked by `query` (polars: `filter`), `list.index` on the list of all samples.
 
 **Left alone:** `.iloc` on a frame that was made for this item; arrays; a search in a short list of classes. One cell
-(`df["path"].iloc[i]`) has low confidence: no `Series` is built for it.
+(`df["path"].iloc[i]`) has low confidence, as no `Series` is built for it, and so has one row beside an image or a sound
+that the item decodes, which takes a hundred times longer.
 
 **Cure:** arrays (`df["path"].to_numpy()`), lists or a dict made in `__init__`. **Versions:** all.
 """
 
+import re
 from collections.abc import Iterator
 
 from dlcheck.facts.model import Attr, Call, Const, Expr, Name, Op, Seq, Sub, dotted, walk
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
+from dlcheck.program import names
+from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, made_by
 from dlcheck.program.lazy import is_lazy
+from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
 
@@ -34,16 +38,27 @@ def check(program: Program) -> Iterator[Report]:
         for sub, block in function.scope.subs:
             if is_lazy(block, function.scope, sub.at) or _by_name(function.scope, block):
                 continue
-            message = _row(sub, function) or _mask(sub, function)
+            if function.scope.name == "__getitems__" and loop_around(block) is None:
+                continue  # the rows of a batch, at once
+            row = _row(sub, function)
+            message = row or _mask(sub, function)
             if message:
                 yield Report(
                     function.scope,
                     sub.at,
                     message,
                     help="make arrays, lists or a dict of what items need in `__init__`",
-                    confidence="low" if _is_cell(sub) else None,
+                    confidence="low" if row and _is_small(sub, function) else None,
                 )
         for site in function.scope.calls:
+            if _is_query(site.call, function):
+                yield Report(
+                    function.scope,
+                    site.at,
+                    f"`{dotted(site.call.func)}(...)` reads the whole table to find the rows of one item: "
+                    "group the table once in `__init__` (`dict(list(df.groupby(...)))`)",
+                    help="make arrays, lists or a dict of what items need in `__init__`",
+                )
             if _searches(site.call, function, counted):
                 yield Report(
                     function.scope,
@@ -78,13 +93,39 @@ def _by_name(scope: Scope, block: Block | None) -> bool:
     return False
 
 
-def _is_cell(sub: Sub) -> bool:
-    """``df["path"].iloc[i]``, ``df.iloc[i, 0]``: no row is built, and what is left is seldom worth a word."""
+def _is_small(sub: Sub, function: ItemFunction) -> bool:
+    """Seldom worth a word: one cell, for which no row is built, or one row beside an image or a sound that is decoded."""
     index = sub.index
     if isinstance(index, Seq):
         return len(index.items) == 2 and isinstance(index.items[1], Const)
-    column = sub.base.base if isinstance(sub.base, Attr) else None
-    return isinstance(column, Sub) and isinstance(column.index, Const) and isinstance(column.index.value, str)
+    frame = sub.base.base if isinstance(sub.base, Attr) else sub.base
+    return _is_column(frame, function) or all(
+        any(not call.lazy and not names.DECODERS.isdisjoint(call.names) for call in way.path.calls)
+        for way in function.ways
+    )
+
+
+def _is_column(frame: Expr, function: ItemFunction) -> bool:
+    """``df["path"]``, or an attribute that was set to one, or to ``df[path_column]`` with a parameter."""
+    owner, attr = function.scope.owner, attribute_of_self(frame, function.scope)
+    if not attr or owner is None:
+        return _is_named_column(frame, set())
+    stored = [(store, method) for method in owner.all_functions for store in method.stores]
+    columns = [
+        _is_named_column(store.value, {param.name for param in method.params})
+        for store, method in stored
+        if store.attr == attr
+    ]
+    return bool(columns) and all(columns)
+
+
+def _is_named_column(expr: Expr, params: set[str]) -> bool:
+    match expr:
+        case Sub(_, Const(str(), _), _):
+            return True
+        case Sub(_, Name(name, _), _):
+            return name in params
+    return False
 
 
 def _is_place(index: Expr) -> bool:
@@ -128,6 +169,24 @@ def _mask(sub: Sub, function: ItemFunction) -> str:
     return ""
 
 
+def _is_query(call: Call, function: ItemFunction) -> bool:
+    """``self.table.query("id == @key")`` or, of polars, ``.filter(...)``, where ``key`` depends on the item."""
+    func = call.func
+    if not isinstance(func, Attr) or not call.args or function.varies(func.base):
+        return False
+    package = {"query": "pandas.", "filter": "polars."}.get(func.attr)
+    if package is None:
+        return False
+    made = made_by(function.evaluator.values(func.base, function.scope))
+    if not any(name.startswith(package) for name in made):
+        return False
+    asked = call.args[0]
+    if isinstance(asked, Const):
+        named = re.findall(r"@(\w+)", str(asked.value))
+        return any(function.varies(Name(name, asked.at)) for name in named)
+    return function.varies(asked)
+
+
 def _column_of(expr: Expr, frame: str) -> bool:
     while isinstance(expr, Call):
         expr = expr.func.base if isinstance(expr.func, Attr) else expr.func
@@ -161,20 +220,40 @@ RULE = Rule(
     causes=("fetch-cpu",),
     found=(
         """
-        import os
         import pandas as pd
         from torch.utils.data import Dataset
-        from torchvision.io import read_image
 
-        class Images(Dataset):
-            def __init__(self, annotations, folder):
-                self.labels = pd.read_csv(annotations)
-                self.folder = folder
+        class Boxes(Dataset):
+            def __init__(self, names, path):
+                self.names = names
+                self.table = pd.read_csv(path)
+            def __getitem__(self, i):
+                name = self.names[i]
+                rows = self.table.query("image == @name")  # <- DLC107
+                return rows[["x", "y"]].to_numpy()
+
+        import polars as pl
+
+        class Ratings(Dataset):
+            def __init__(self, path):
+                self.table = pl.read_parquet(path)
+            def __getitem__(self, i):
+                return self.table.filter(pl.col("user") == i)["item"].to_numpy()  # <- DLC107
+        """,
+        """
+        import pandas as pd
+        import torch
+        from torch.utils.data import Dataset
+
+        class Sensors(Dataset):
+            def __init__(self, path, inputs):
+                self.table = pd.read_csv(path)
+                self.inputs = inputs
             def __len__(self):
-                return len(self.labels)
+                return len(self.table)
             def __getitem__(self, idx):
-                row = self.labels.iloc[idx]  # <- DLC107
-                return read_image(os.path.join(self.folder, row["path"])), row["label"]
+                row = self.table.iloc[idx]  # <- DLC107
+                return torch.from_numpy(row[self.inputs].to_numpy("float32")), row["label"]
         """,
         """
         import pandas as pd
@@ -219,6 +298,68 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import pandas as pd
+        import torch
+        from torch.utils.data import Dataset
+
+        class Table(Dataset):
+            def __init__(self, path):
+                self.table = pd.read_parquet(path)
+            def __getitems__(self, indices):
+                return torch.from_numpy(self.table.iloc[indices].to_numpy())
+        """,
+        """
+        from scipy.spatial import KDTree
+        from torch.utils.data import Dataset
+
+        class Neighbours(Dataset):
+            def __init__(self, points):
+                self.points = points
+                self.tree = KDTree(points)
+            def __getitem__(self, i):
+                return self.tree.query(self.points[i], k=8)
+        """,
+        """
+        import os
+        import pandas as pd
+        from torch.utils.data import Dataset
+        from torchvision.io import read_image
+
+        class Images(Dataset):
+            def __init__(self, annotations, folder):
+                self.labels = pd.read_csv(annotations)
+                self.folder = folder
+            def __len__(self):
+                return len(self.labels)
+            def __getitem__(self, idx):
+                row = self.labels.iloc[idx]
+                return read_image(os.path.join(self.folder, row["path"])), row["label"]
+        """,
+        """
+        import pandas as pd
+        from torch.utils.data import Dataset
+
+        class Texts(Dataset):
+            def __init__(self, path):
+                table = pd.read_csv(path)
+                self.texts = table["text"]
+            def __getitem__(self, idx):
+                return self.texts.iloc[idx]
+        """,
+        """
+        import pandas as pd
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Captions(Dataset):
+            def __init__(self, table, image_column):
+                frame = pd.read_csv(table)
+                self.images = frame[image_column]
+                self.captions = frame["caption"]
+            def __getitem__(self, index):
+                return Image.open(self.images.iloc[index]), self.captions.iloc[index]
+        """,
         """
         import pandas as pd
         from torch.utils.data import Dataset

@@ -5,11 +5,12 @@ times the number of workers, and without `persistent_workers=True` all of it is 
 epoch. Samples that are written into a list or dict made in `__init__` are kept in the same way. Source:
 documentation of `DataLoader`; yolov5 commit 8cc449636 (a decoded image kept per item).
 
-**Found:** the item path stores what it loaded in a container of `self`, under the item's key, with no
+**Found:** the item path stores what it loaded in a container of `self` or of the module, under the item's key, with no
 bound; a cache decorator without a bound on a method that loads.
 
-**Left alone:** caches of handles; bounded caches (`maxsize`, a comparison of the length, `pop`); arrays and
-shared tensors made beforehand; counters.
+**Left alone:** loaders without workers; caches of handles, and of transforms by the rate of the sound;
+bounded caches (`maxsize`, a comparison of the length, `pop`); arrays and shared tensors made beforehand;
+counters.
 
 **Cure:** `functools.lru_cache(maxsize=...)` on a function that loads, or an array in shared memory
 (`torch.Tensor.share_memory_`). **Versions:** all.
@@ -23,14 +24,16 @@ from dlcheck.program import names
 from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions, opens
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Block, Scope, Store
-from dlcheck.program.values import Group, Made, Table
+from dlcheck.program.scope import Binding, Block, Scope, Store
+from dlcheck.program.values import Group, Made, Table, Value
 
 _SHRINKS = frozenset({"pop", "popitem", "clear", "popleft", "move_to_end"})
 # Of a manager: ``manager.list()``. All workers see one store.
 _SHARED = frozenset({"list", "dict", "Array"})
 _UNBOUNDED = frozenset({"cache", "functools.cache"})
-_LOADERS = frozenset({"tokenizer", "tokenize", "encode", "load", "read", "decode", "imread", "open"})
+_LOADERS = frozenset({"tokenizer", "tokenize", "tok", "encode", "load", "read", "decode", "imread", "open"})
+# Where the rate stands in what readers of sound give.
+_RATES = {"torchaudio.load": 1, "soundfile.read": 1, "librosa.load": 1, "scipy.io.wavfile.read": 0}
 _OWN_STORES = frozenset(
     {
         "builtins.dict",
@@ -44,7 +47,10 @@ _OWN_STORES = frozenset(
 
 
 def check(program: Program) -> Iterator[Report]:
+    alone = {dataset.item_path for dataset in program.datasets if dataset.workers == "none"}
     for function in item_functions(program):
+        if all(way.path in alone for way in function.ways):
+            continue  # the main process loads, and keeps what it loaded
         yield from _stores(function)
         yield from _decorated(function)
 
@@ -54,17 +60,17 @@ def _stores(function: ItemFunction) -> Iterator[Report]:
     scope = function.scope
     together: dict[Block | None, dict[At, str]] = {}
     for store in scope.stores:
-        attr = _container(store, scope)
-        if not attr or store.augmented or _bounded(scope, attr) or _within_limit(store):
+        name = _container(store, scope)
+        if not name or store.augmented or _bounded(scope, name) or _within_limit(store):
             continue
-        if _own_store(function, attr) and _loaded(function, store.value):
-            together.setdefault(store.block, {}).setdefault(store.at, attr)
+        if _own_store(function, name) and _loaded(function, store.value):
+            together.setdefault(store.block, {}).setdefault(store.at, name)
     for places in together.values():
-        (at, attr), *others = places.items()
+        (at, name), *others = places.items()
         yield Report(
             scope,
             at,
-            f"each worker keeps every sample that it loads in `self.{attr}`: memory grows to the data set times the number of "
+            f"each worker keeps every sample that it loads in `{name}`: memory grows to the data set times the number of "
             "workers, and is lost with the worker",
             help="bound the cache (`functools.lru_cache(maxsize=...)`), or fill one shared tensor before the workers start",
             also=tuple((scope, other) for other, _ in others),
@@ -72,7 +78,7 @@ def _stores(function: ItemFunction) -> Iterator[Report]:
 
 
 def _container(store: Store, scope: Scope) -> str:
-    """``x`` for ``self.x[key] = value`` and ``self.x[key][...] = value``."""
+    """``self.x`` for ``self.x[key] = value`` and ``self.x[key][...] = value``, ``x`` for that of the module."""
     if store.index is None:
         return ""
     base = store.base
@@ -80,31 +86,50 @@ def _container(store: Store, scope: Scope) -> str:
     while isinstance(base, Sub):
         keys.append(base.index)
         base = base.base
-    if all(isinstance(key, Const) for key in keys):
+    if all(isinstance(key, Const) for key in keys) or any(_goes_round(key, scope) for key in keys):
         return ""
-    return attribute_of_self(base, scope)
+    return _held(base, scope)
 
 
-def _bounded(scope: Scope, attr: str) -> bool:
-    """Some method of the class takes entries out, starts afresh, or looks at the number of entries."""
-    methods = scope.owner.all_functions if scope.owner is not None else [scope]
+def _held(expr: Expr, scope: Scope) -> str:
+    """``self.x``, or the ``x`` of the module: what lives as long as the worker."""
+    attr = attribute_of_self(expr, scope)
+    if attr:
+        return f"self.{attr}"
+    if isinstance(expr, Name) and (expr.id not in scope.bindings or expr.id in scope.globals):
+        return expr.id if expr.id in scope.module.scope.bindings else ""
+    return ""
+
+
+def _goes_round(key: Expr, scope: Scope) -> bool:
+    """``i % 8``: a ring of so many places. What wraps at the length of the data set (``i % len(self.files)``) is none."""
+    bindings = scope.bindings.get(key.id, ()) if isinstance(key, Name) else ()
+    for expr in (key, *(b.value for b in bindings if b.kind == "assign" and b.value is not None)):
+        if isinstance(expr, Op) and expr.op == "%":
+            if not isinstance(expr.operands[0], Const) and not isinstance(expr.operands[1], Call):
+                return True
+    return False
+
+
+def _bounded(scope: Scope, name: str) -> bool:
+    """Some method of the class (or function of the module) takes entries out, starts afresh, or looks at their number."""
+    of_class = name.startswith("self.") and scope.owner is not None
+    methods = scope.owner.all_functions if of_class and scope.owner is not None else scope.module.scopes
+    if not of_class and len(scope.module.scope.bindings.get(name, ())) > 1:
+        return True
     for method in methods:
         if method.name != "__init__" and any(
-            s.attr == attr and isinstance(s.value, (Seq, Mapping)) and not s.value.items
+            f"self.{s.attr}" == name and isinstance(s.value, (Seq, Mapping)) and not s.value.items
             for s in method.stores
         ):
             return True
         for site in method.calls:
             func = site.call.func
-            if (
-                isinstance(func, Attr)
-                and func.attr in _SHRINKS
-                and attribute_of_self(func.base, method) == attr
-            ):
+            if isinstance(func, Attr) and func.attr in _SHRINKS and _held(func.base, method) == name:
                 return True
         for test, _ in method.tests:
             for part in walk(test):
-                if _length_of(part, attr, method):
+                if _length_of(part, name, method):
                     return True
     return False
 
@@ -118,16 +143,19 @@ def _within_limit(store: Store) -> bool:
     )
 
 
-def _length_of(expr: Expr, attr: str, scope: Scope) -> bool:
+def _length_of(expr: Expr, name: str, scope: Scope) -> bool:
     asked = isinstance(expr, Call) and dotted(expr.func) == "len" and len(expr.args) == 1
-    return asked and isinstance(expr, Call) and attribute_of_self(expr.args[0], scope) == attr
+    return asked and isinstance(expr, Call) and _held(expr.args[0], scope) == name
 
 
-def _own_store(function: ItemFunction, attr: str) -> bool:
-    """The attribute is known to be a plain list or dict of this process."""
+def _own_store(function: ItemFunction, name: str) -> bool:
+    """It is known to be a plain list or dict of this process."""
     owner = function.scope.owner
+    if not name.startswith("self."):
+        return any(map(_is_plain, function.evaluator.module_name(function.scope.module, name)))
     if owner is None:
         return False
+    attr = name.removeprefix("self.")
     for method in owner.all_functions:
         for store in method.stores:
             if store.attr != attr:
@@ -137,12 +165,11 @@ def _own_store(function: ItemFunction, attr: str) -> bool:
                     return False
             elif isinstance(store.value, Op) and isinstance(store.value.operands[0], Seq):
                 return True  # [None] * n
-    for value in function.evaluator.instance_attribute(owner, attr):
-        if isinstance(value, (Group, Table)):
-            return True
-        if isinstance(value, Made) and value.what in _OWN_STORES:
-            return True
-    return False
+    return any(map(_is_plain, function.evaluator.instance_attribute(owner, attr)))
+
+
+def _is_plain(value: Value) -> bool:
+    return isinstance(value, (Group, Table)) or (isinstance(value, Made) and value.what in _OWN_STORES)
 
 
 def _loaded(function: ItemFunction, value: Expr, depth: int = 0) -> bool:
@@ -166,10 +193,19 @@ def _loaded(function: ItemFunction, value: Expr, depth: int = 0) -> bool:
                     binding.kind in ("assign", "unpack")
                     and binding.value is not None
                     and binding.value is not value
+                    and not _is_rate(function, binding)
                 ):
                     if _loaded(function, binding.value, depth + 1):
                         return True
     return False
+
+
+def _is_rate(function: ItemFunction, binding: Binding) -> bool:
+    """``rate`` of ``sound, rate = torchaudio.load(path)``: few files differ in it."""
+    if binding.kind != "unpack" or not isinstance(binding.value, Call):
+        return False
+    called = callee_names(function.evaluator, binding.value, function.scope)
+    return any(_RATES.get(name) == binding.index for name in called)
 
 
 def _decorated(function: ItemFunction) -> Iterator[Report]:
@@ -286,8 +322,59 @@ RULE = Rule(
             def __getitem__(self, i):
                 return self.load(i)
         """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        _LOADED = {}
+
+        def load(path):
+            if path not in _LOADED:
+                _LOADED[path] = np.load(path)  # <- DLC108
+            return _LOADED[path]
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, i):
+                return load(self.files[i])
+        """,
     ),
     clean=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        _LOADED = {}
+
+        def load(path):
+            if path not in _LOADED:
+                if len(_LOADED) > 32:
+                    _LOADED.clear()
+                _LOADED[path] = np.load(path)
+            return _LOADED[path]
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, i):
+                return load(self.files[i])
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Ring(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.kept, self.keys = [None] * 8, [None] * 8
+            def __getitem__(self, i):
+                place = i % 8
+                if self.keys[place] != i:
+                    self.kept[place] = np.load(self.files[i])
+                    self.keys[place] = i
+                return self.kept[place]
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset
@@ -378,6 +465,36 @@ RULE = Rule(
                 if self.cache[i] is None:
                     self.cache[i] = np.load(self.files[i])
                 return self.cache[i]
+        """,
+        """
+        import torchaudio
+        from torch.utils.data import Dataset
+
+        class Sounds(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.resamplers = {}
+            def __getitem__(self, i):
+                sound, rate = torchaudio.load(self.files[i])
+                if rate not in self.resamplers:
+                    self.resamplers[rate] = torchaudio.transforms.Resample(rate, 16000)
+                return self.resamplers[rate](sound)
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.cache = {}
+            def __getitem__(self, i):
+                if i not in self.cache:
+                    self.cache[i] = np.load(self.files[i])
+                return self.cache[i]
+
+        def loader(files):
+            return DataLoader(Arrays(files), batch_size=8, num_workers=0)
         """,
         """
         import numpy as np

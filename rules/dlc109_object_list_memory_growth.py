@@ -17,7 +17,7 @@ the growth. **Versions:** all.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Mapping, Name, Op, Seq, dotted, walk
+from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Mapping, Name, Op, Other, Seq, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.callees import callee_names
@@ -77,7 +77,7 @@ def _lists(dataset: Dataset) -> Iterator[tuple[Scope, tuple[int, int, int, int],
 
 def _is_object(expr: Expr, dataset: Dataset, scope: Scope) -> bool:
     """A string, tuple, dict or list; not a number, not an array."""
-    if isinstance(expr, (Seq, Mapping)):
+    if isinstance(expr, (Seq, Mapping)) or (isinstance(expr, Other) and expr.kind == "fstring"):
         return True
     if isinstance(expr, Call):
         called = callee_names(dataset.evaluator, expr, scope)

@@ -4,8 +4,9 @@
 every element in Python (torch warns of it: *extremely slow*), and `np.loadtxt` parses text where a binary
 file would be read. Source: documentation of `torch.tensor`, `torch.from_numpy`; torch issue 13918.
 
-**Found:** in the item path, `torch.tensor` of a list of arrays; `torch.tensor` or `torch.Tensor` of an
-array that was just computed; `np.loadtxt` and `np.genfromtxt`.
+**Found:** in the item path, `torch.tensor` of a list of arrays, of `array.tolist()`, of the pixels of an
+image one by one; `torch.tensor` or `torch.Tensor` of an array that was just computed; `np.loadtxt` and
+`np.genfromtxt`.
 
 **Left alone:** scalars, labels, lists of numbers; arrays whose type is changed at the same time, arrays in
 a variable (both low confidence): the copy may be needed.
@@ -17,7 +18,7 @@ a variable (both low confidence): the copy may be needed.
 import re
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Attr, Call, Comp, Expr, Name, Seq, walk
+from dlcheck.facts.model import Attr, Call, Comp, Expr, Name, Seq, dotted, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.callees import callee_names
@@ -34,7 +35,7 @@ _ARRAYS = frozenset(
     )
 ) | {"cv2.imread", "cv2.resize", "cv2.cvtColor", "skimage.io.imread"}  # fmt: skip
 _ARRAY_PACKAGES = ("scipy.ndimage.", "scipy.signal.", "librosa.feature.")
-_DECODERS = ("cv2.", "skimage.", "librosa.", "scipy.ndimage.", "scipy.signal.", "imageio.")
+_DECODERS = ("cv2.", "skimage.", "librosa.", "soundfile.", "scipy.ndimage.", "scipy.signal.", "imageio.")
 _LABELS = re.compile(r"label|target|class|score|(^|_)(ids?|y)$", re.IGNORECASE)
 _PARSERS = frozenset({"numpy.loadtxt", "numpy.genfromtxt"})
 
@@ -70,7 +71,11 @@ def _copied(item: ItemCall, name: str) -> Iterator[Report]:
         "torch.LongTensor",
     )
     confidence: Confidence = "high"
-    if _list_of_arrays(item, given):
+    numbers = _made_of_numbers(item, given)
+    if numbers:
+        message = f"`{name}` builds a Python number for every element of the array by `{numbers}`: take the array itself"
+        cure = "`torch.from_numpy(array)`"
+    elif _list_of_arrays(item, given):
         message = f"`{name}` goes through a list of arrays element by element: stack them first"
         cure = "`torch.from_numpy(np.stack(arrays))`"
     elif _is_array(item, given):
@@ -84,6 +89,24 @@ def _copied(item: ItemCall, name: str) -> Iterator[Report]:
     else:
         return
     yield Report(item.scope, item.call.at, message, help=cure, confidence=confidence)
+
+
+def _made_of_numbers(item: ItemCall, expr: Expr) -> str:
+    """``sound.tolist()``, ``list(image.getdata())``: what takes an image or a sound apart."""
+    if not isinstance(expr, Call):
+        return ""
+    func = expr.func
+    if isinstance(func, Attr) and func.attr == "tolist":
+        array = func.base
+        large = _is_array(item, array) or (
+            isinstance(array, Name) and _holds_array(item, array) and _is_picture(item, array)
+        )
+        return "tolist" if large else ""
+    if dotted(func) in ("list", "tuple") and len(expr.args) == 1:
+        inner = expr.args[0]
+        if isinstance(inner, Call) and isinstance(inner.func, Attr) and inner.func.attr == "getdata":
+            return "getdata"
+    return ""
 
 
 def _is_array(item: ItemCall, expr: Expr) -> bool:
@@ -123,8 +146,17 @@ def _list_of_arrays(item: ItemCall, expr: Expr) -> bool:
 
 def _holds_array(item: ItemCall, name: Name) -> bool:
     bindings = item.scope.bindings.get(name.id, ())
-    values = [b.value for b in bindings if b.kind == "assign" and b.value is not None]
-    return len(values) == len(bindings) and any(_is_array(item, v) for v in values)
+    sounds = [b for b in bindings if b.kind == "unpack" and b.index == 0 and _is_sound(item, b.value)]
+    others = [b for b in bindings if b not in sounds]
+    if any(b.kind != "assign" or b.value is None for b in others):
+        return False
+    return bool(sounds) or any(b.value is not None and _is_array(item, b.value) for b in others)
+
+
+def _is_sound(item: ItemCall, expr: Expr | None) -> bool:
+    """``sound, rate = soundfile.read(path)``."""
+    called = callee_names(item.function.evaluator, expr, item.scope) if isinstance(expr, Call) else ()
+    return any(name in ("soundfile.read", "librosa.load") for name in called)
 
 
 def _is_picture(item: ItemCall, name: Name) -> bool:
@@ -200,6 +232,21 @@ RULE = Rule(
                 self.signals = signals
             def __getitem__(self, i):
                 return torch.tensor(gaussian_filter1d(self.signals[i], sigma=2))  # <- DLC111
+        """,
+        """
+        import librosa
+        import torch
+        from PIL import Image
+        from torch.utils.data import Dataset
+
+        class Pairs(Dataset):
+            def __init__(self, sounds, masks):
+                self.sounds, self.masks = sounds, masks
+            def __getitem__(self, i):
+                sound, rate = librosa.load(self.sounds[i], sr=16000)
+                mask = Image.open(self.masks[i]).convert("L")
+                pixels = torch.tensor(list(mask.getdata()))  # <- DLC111
+                return torch.tensor(sound.tolist()), pixels  # <- DLC111
         """,
     ),
     clean=(

@@ -4,25 +4,29 @@ Indexing a list gives the object itself, and indexing an array gives a view: wha
 changed for all later epochs too. Augmentations add up, so that samples drift; each worker drifts on its
 own. Source: NumPy documentation, *Copies and views*.
 
-**Found:** in the item path, an element of an in-memory store of the dataset is changed: assignment to a
-part of it, a torch method that ends in `_`, `random.shuffle`, list methods, an `out=` argument.
+**Found:** in the item path, an element of an in-memory store of the dataset is changed, there or in a helper
+that is handed it: assignment to a part of it, a torch method that ends in `_`, `random.shuffle`, list
+methods, an `out=` argument.
 
 **Left alone:** copies (`.copy()`, `.clone()`, `copy.deepcopy`, arithmetic); elements of files, of other
 datasets and of stores of an unknown kind; assignments of a new entry of a dict that do not read the old
-one.
+one; what is normalised, clipped or sorted in its place, as the second time changes nothing.
 
 **Cure:** copy before changing (`x = self.data[i].copy()`). **Versions:** all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Sub, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.callees import callee_names
+from dlcheck.program.callers import last_name
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Store
-from dlcheck.program.values import Group, Made
+from dlcheck.program.reaching import exclusive, reaching
+from dlcheck.program.scope import Binding, Scope, Store
+from dlcheck.program.values import Group, Made, Table
 
 _STORES = frozenset(
     {
@@ -32,39 +36,77 @@ _STORES = frozenset(
 )  # fmt: skip
 _LIST_METHODS = frozenset({"append", "extend", "insert", "reverse", "remove"})
 _SHUFFLES = frozenset({"random.shuffle", "numpy.random.shuffle"})
-_OF_ARRAYS = frozenset({"shape", "ndim", "transpose", "permute", "T", "reshape", "view", "flatten", "astype"})
+_OF_ARRAYS = frozenset(
+    {"shape", "ndim", "transpose", "permute", "T", "reshape", "view", "flatten", "astype", "mean", "std"}
+)
 _HARMLESS = frozenset({"requires_grad_", "share_memory_", "pin_memory_"})
 
 
 def check(program: Program) -> Iterator[Report]:
-    for function in item_functions(program):
-        if any(way.path.kind != "item" for way in function.ways):
-            continue
-        kept = _kept_samples(function)
-        for name, attr in kept.items():
-            at = _changed(function, name, attr)
+    functions = {f.scope: f for f in item_functions(program) if all(w.path.kind == "item" for w in f.ways)}
+    for function in functions.values():
+        for kept in (*_kept_samples(function), *_handed_over(function, functions)):
+            at = next((at for at in _changes(function, kept.name) if kept.holds(function.scope, at)), None)
             if at is not None:
                 yield Report(
                     function.scope,
                     at,
-                    f"`{name}` is the sample that `self.{attr}` keeps, not a copy: this change stays, "
+                    f"`{kept.name}` is the sample that `self.{kept.attr}` keeps, not a copy: this change stays, "
                     "and adds up over the epochs",
-                    help=f"copy before changing: `{name} = self.{attr}[...].copy()` (`.clone()` for a tensor)",
+                    help=f"copy before changing: `{kept.name} = {kept.name}.copy()` (`.clone()` for a tensor)",
                 )
 
 
-def _kept_samples(function: ItemFunction) -> dict[str, str]:
-    """The names that stand for an element of a store of the dataset, each with the attribute."""
-    out: dict[str, str] = {}
-    scope = function.scope
-    for name, bindings in scope.bindings.items():
-        values = [b.value for b in bindings if b.kind == "assign"]
-        if not values or any(b.kind not in ("assign", "augment") for b in bindings):
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """A name that stands for a sample which ``self.attr`` keeps, by some of its bindings."""
+
+    name: str
+    attr: str
+    bindings: list[Binding]
+
+    def holds(self, scope: Scope, at: At) -> bool:
+        """Nothing else can be bound to the name at a place, but for the other branch of an ``if``."""
+        found = [b for b in reaching(scope.bindings[self.name], scope, at) if b.kind != "augment"]
+        kept = [b for b in found if b in self.bindings]
+        return bool(kept) and all(b in kept or _apart(b, kept) for b in found)
+
+
+def _kept_samples(function: ItemFunction) -> Iterator[_Kept]:
+    """The names that stand for an element of a store of the dataset, or for a part of one."""
+    for name, bindings in function.scope.bindings.items():
+        attrs = {b: _element_of(function, b.value) for b in bindings if b.kind in ("assign", "unpack")}
+        kept = [b for b, attr in attrs.items() if attr]
+        if len({attrs[b] for b in kept}) == 1:
+            yield _Kept(name, attrs[kept[0]], kept)
+
+
+def _apart(binding: Binding, kept: list[Binding]) -> bool:
+    """It stands in the other branch of an ``if``."""
+    return all(b.block is not None and exclusive(binding.block, list(b.block.chain())) for b in kept)
+
+
+def _handed_over(function: ItemFunction, functions: dict[Scope, ItemFunction]) -> Iterable[_Kept]:
+    """The parameters that are given a kept sample: ``self.augment(self.images[i])``."""
+    out: dict[str, _Kept] = {}
+    for site, skipped in function.evaluator.callers.of(function.scope):
+        caller = functions.get(site.scope)
+        if caller is None:
             continue
-        attrs = {_element_of(function, v) for v in values}
-        if len(attrs) == 1 and "" not in attrs:
-            out[name] = attrs.pop()
-    return out
+        for argument, param in zip(site.call.args, function.scope.params[skipped:], strict=False):
+            attr = _kept_by(caller, argument)
+            if attr:
+                given = [b for b in function.scope.bindings[param.name] if b.kind == "param"]
+                out[param.name] = _Kept(param.name, attr, given)
+    return out.values()
+
+
+def _kept_by(function: ItemFunction, expr: Expr) -> str:
+    """The attribute that keeps what an expression stands for."""
+    if not isinstance(expr, Name):
+        return _element_of(function, expr)
+    named = (kept for kept in _kept_samples(function) if kept.name == expr.id)
+    return next((kept.attr for kept in named if kept.holds(function.scope, expr.at)), "")
 
 
 def _element_of(function: ItemFunction, value: Expr | None) -> str:
@@ -79,7 +121,7 @@ def _element_of(function: ItemFunction, value: Expr | None) -> str:
     if not attr or owner is None:
         return ""
     for kept in function.evaluator.instance_attribute(owner, attr):
-        if isinstance(kept, Group) and kept.kind == "list":
+        if isinstance(kept, Table) or (isinstance(kept, Group) and kept.kind == "list"):
             return attr
         if isinstance(kept, Made) and kept.what in _STORES:
             mapped = any(key == "mmap_mode" for key, _ in kept.call.keywords)
@@ -87,38 +129,33 @@ def _element_of(function: ItemFunction, value: Expr | None) -> str:
     return ""
 
 
-def _changed(function: ItemFunction, name: str, attr: str) -> At | None:
+def _changes(function: ItemFunction, name: str) -> Iterator[At]:
     """Where the object that a name stands for is changed."""
     scope = function.scope
-    bound = max((b.at[2], b.at[3]) for b in scope.bindings[name] if b.kind == "assign")
     for binding in scope.bindings[name]:
         # Of a number, ``+=`` makes a new one.
-        if (
-            binding.kind == "augment"
-            and (binding.at[0], binding.at[1]) >= bound
-            and _is_array(function, name)
-        ):
-            return binding.at
+        if binding.kind == "augment" and _is_array(function, name):
+            yield binding.at
     for store in scope.stores:
-        if (store.at[0], store.at[1]) >= bound and store.attr is None and _names(store.base, name):
-            if store.augmented or not (_new_key(store.value, store.index, name) or _settles(store, function)):
-                return store.at
+        if store.attr is None and _names(store.base, name):
+            harmless = (
+                _new_key(store.value, store.index, name) or _settles(store, function) or _evens_out(store)
+            )
+            if store.augmented or not harmless:
+                yield store.at
     for site in scope.calls:
         func, call = site.call.func, site.call
-        if (call.at[0], call.at[1]) < bound:
-            continue
         if isinstance(func, Attr) and _names(func.base, name):
             torch_method = (
                 func.attr.endswith("_") and not func.attr.endswith("__") and func.attr not in _HARMLESS
             )
             if torch_method or func.attr in _LIST_METHODS:
-                return call.at
+                yield call.at
         if call.args and _names(call.args[0], name):
             if any(n in _SHUFFLES for n in callee_names(function.evaluator, call, scope)):
-                return call.at
+                yield call.at
         if any(key == "out" and _names(value, name) for key, value in call.keywords):
-            return call.at
-    return None
+            yield call.at
 
 
 def _is_array(function: ItemFunction, name: str) -> bool:
@@ -148,6 +185,12 @@ def _settles(store: Store, function: ItemFunction) -> bool:
     return not any("rand" in name for name in called)
 
 
+def _evens_out(store: Store) -> bool:
+    """``x[:, :3] = normalize(x[:, :3])``: the second time it may well change nothing."""
+    name = last_name(store.value.func).lower() if isinstance(store.value, Call) else ""
+    return any(word in name for word in ("normal", "clip", "clamp", "sort"))
+
+
 def _names(expr: Expr, name: str) -> bool:
     while isinstance(expr, Sub):
         expr = expr.base
@@ -173,6 +216,26 @@ RULE = Rule(
     page=__doc__ or "",
     causes=(),
     found=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Clouds(Dataset):
+            def __init__(self, paths):
+                self.paths = paths
+                self.seen = {}
+            def __getitem__(self, i):
+                if i in self.seen:
+                    points, label = self.seen[i]
+                else:
+                    data = np.load(self.paths[i])
+                    points, label = data[:, :3], data[0, 3]
+                    if len(self.seen) < 1000:
+                        self.seen[i] = points, label
+                points[:, :2] += np.random.uniform(-0.1, 0.1, 2)  # <- DLC112
+                points = points[np.random.choice(len(points), 512)]
+                return points, label
+        """,
         """
         import numpy as np, torch
         from torch.utils.data import Dataset
@@ -234,8 +297,72 @@ RULE = Rule(
                 record["boxes"] = record["boxes"] * self.scale  # <- DLC112
                 return record
         """,
+        """
+        import random
+        import cv2
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, files):
+                self.images = [cv2.imread(f) for f in files]
+            def _cut_out(self, image):
+                x, y = random.randint(0, 50), random.randint(0, 50)
+                image[y : y + 16, x : x + 16] = 0  # <- DLC112
+                return image
+            def __getitem__(self, i):
+                return self._cut_out(self.images[i])
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, files):
+                self.files = files
+                self.cache = {}
+            def __getitem__(self, i):
+                if i not in self.cache:
+                    self.cache[i] = np.load(self.files[i])
+                volume = self.cache[i]
+                volume *= np.random.uniform(0.9, 1.1)  # <- DLC112
+                return volume.astype(np.float32)
+        """,
     ),
     clean=(
+        """
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Clouds(Dataset):
+            def __init__(self, paths):
+                self.seen = {}
+            def __getitem__(self, i):
+                if i in self.seen:
+                    points = self.seen[i]
+                else:
+                    points = np.load(self.paths[i])
+                    points[:, :3] *= 0.01
+                    self.seen[i] = points
+                points[:, :3] = normalize(points[:, :3])
+                points = points.copy()
+                points[:, :2] += np.random.uniform(-0.1, 0.1, 2)
+                return points
+        """,
+        """
+        import random
+        import cv2
+        from torch.utils.data import Dataset
+
+        class Photos(Dataset):
+            def __init__(self, files):
+                self.images = [cv2.imread(f) for f in files]
+            def _cut_out(self, image):
+                x = random.randint(0, 50)
+                image[:, x : x + 16] = 0
+                return image
+            def __getitem__(self, i):
+                return self._cut_out(self.images[i].copy())
+        """,
         """
         import numpy as np
         from torch.utils.data import Dataset

@@ -35,8 +35,7 @@ def check(program: Program) -> Iterator[Report]:
             continue
         seen.add(method)
         index = method.params[1].name
-        used = any(name.id == index for inner in method.descend() for name, _ in inner.names)
-        if used or not any(_picks(step.scope, program) for step in dataset.item_path.steps):
+        if _used(method, index) or not any(_picks(step.scope, program) for step in dataset.item_path.steps):
             continue
         yield Report(
             method,
@@ -46,6 +45,19 @@ def check(program: Program) -> Iterator[Report]:
             help="look the sample up by the index, or make this an `IterableDataset`",
             confidence="low" if index.startswith("_") or "unused" in index else "high",
         )
+
+
+def _used(method: Scope, index: str) -> bool:
+    """The index is read, before something else takes its name in every case."""
+    replaced = min(
+        (b.at for b in method.bindings[index] if b.kind == "assign" and b.block is None),
+        default=None,
+    )
+    for inner in method.descend():
+        for name, _ in inner.names:
+            if name.id == index and (replaced is None or name.at[:2] < replaced[2:]):
+                return True
+    return False
 
 
 def _picks(scope: Scope, program: Program) -> bool:
@@ -140,8 +152,36 @@ RULE = Rule(
             def __getitem__(self, index):  # <- DLC113
                 return self.draw()
         """,
+        """
+        import random
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __len__(self):
+                return len(self.files)
+            def __getitem__(self, index):  # <- DLC113
+                index = random.randint(0, len(self.files) - 1)
+                return np.load(self.files[index])
+        """,
     ),
     clean=(
+        """
+        import random
+        import numpy as np
+        from torch.utils.data import Dataset
+
+        class Arrays(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, index):
+                index = index % len(self.files)
+                first = np.load(self.files[index])
+                index = random.randrange(len(self.files))
+                return first, np.load(self.files[index])
+        """,
         """
         import random
         from torch.utils.data import Dataset

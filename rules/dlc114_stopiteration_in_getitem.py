@@ -5,10 +5,11 @@ no error and no warning. Measured with torch 2.13: an epoch of six batches ended
 workers. Source: Python documentation, *Iterator types*; `_MapDatasetFetcher` of torch.
 
 **Found:** in the item path of a map-style dataset, `raise StopIteration`, or `next(it)` with no default on
-an iterator that the dataset keeps.
+an iterator that the dataset keeps, or on a search that may find nothing (`next(a for a in items if ...)`,
+`next(folder.glob(...))`).
 
 **Left alone:** `next` inside `try ... except StopIteration`, in a generator, with a default, on a fresh
-iterator, or on an endless one (`itertools.cycle`); iterable datasets.
+iterator over all of something, or on an endless one (`itertools.cycle`); iterable datasets.
 
 **Cure:** `raise IndexError`; `next(it, None)` with a check, or an `except StopIteration` that starts the
 iterator again. **Versions:** all.
@@ -16,13 +17,15 @@ iterator again. **Versions:** all.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Call, Const, Expr, Name, Raise, Seq, While, dotted
+from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Name, Raise, Seq, While, dotted
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.callees import callee_names
 from dlcheck.program.items import ItemFunction, attribute_of_self, item_functions
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Block, Scope
 from dlcheck.program.values import Made
 
+_SEARCHES = frozenset({"pathlib.Path.glob", "pathlib.Path.rglob", "glob.iglob", "builtins.filter"})
 _ENDLESS = frozenset({"itertools.cycle", "itertools.count", "itertools.repeat"})
 
 
@@ -53,9 +56,19 @@ def _drawn(function: ItemFunction) -> Iterator[Report]:
         call = site.call
         if not isinstance(call.func, Name) or call.func.id != "next" or len(call.args) != 1:
             continue
-        if not attribute_of_self(call.args[0], function.scope) or _caught(site.block):
+        if _caught(site.block):
             continue
-        if _endless(function, call.args[0]):
+        if _may_be_empty(function, call.args[0]):
+            yield Report(
+                function.scope,
+                site.at,
+                "where nothing is found, this `next` raises `StopIteration`, which ends the epoch silently: pass a default, "
+                "and raise an error that says what is missing",
+                help="`found = next(matches, None)`, and `raise KeyError(...)` where it is `None`",
+                confidence="medium",
+            )
+            continue
+        if not attribute_of_self(call.args[0], function.scope) or _endless(function, call.args[0]):
             continue
         yield Report(
             function.scope,
@@ -63,6 +76,19 @@ def _drawn(function: ItemFunction) -> Iterator[Report]:
             f"when `{dotted(call.args[0])}` is used up, its `StopIteration` ends the epoch silently: catch it, or pass a default",
             help="`try: ... except StopIteration:` around it, and start the iterator again",
         )
+
+
+def _may_be_empty(function: ItemFunction, drawn: Expr) -> bool:
+    """A search that may find nothing: ``(x for x in items if x.id == key)``, ``folder.glob("*.png")``."""
+    if isinstance(drawn, Comp):
+        return any(clause.tests for clause in drawn.clauses)
+    if not isinstance(drawn, Call):
+        return False
+    if dotted(drawn.func) == "iter" and len(drawn.args) == 1:
+        return _may_be_empty(function, drawn.args[0])
+    called = callee_names(function.evaluator, drawn, function.scope)
+    of_path = isinstance(drawn.func, Attr) and drawn.func.attr in ("glob", "rglob") and not called
+    return of_path or any(name in _SEARCHES for name in called)
 
 
 def _is_stop(node: Raise) -> bool:
@@ -74,6 +100,8 @@ def _caught(block: Block | None) -> bool:
     for around in block.chain() if block is not None else ():
         if around.kind == "try" and any(_catches(handler.type) for handler in around.node.handlers):
             return True
+        if around.kind == "except" and dotted(around.node.type) == "StopIteration":
+            return True  # the iterator has just been started again
     return False
 
 
@@ -166,8 +194,36 @@ RULE = Rule(
                     raise StopIteration("no more items")  # <- DLC114
                 return item
         """,
+        """
+        from pathlib import Path
+        from torch.utils.data import Dataset
+
+        class Cases(Dataset):
+            def __init__(self, folders, notes):
+                self.folders = folders
+                self.notes = notes
+            def __getitem__(self, index):
+                folder = Path(self.folders[index])
+                note = next(n for n in self.notes if n["folder"] == folder.name)  # <- DLC114
+                return note["grade"], next(folder.glob("*_t1.nii"))  # <- DLC114
+        """,
     ),
     clean=(
+        """
+        from pathlib import Path
+        from torch.utils.data import Dataset
+
+        class Cases(Dataset):
+            def __init__(self, folders, columns):
+                self.folders = folders
+                self.columns = columns
+            def __getitem__(self, index):
+                folder = Path(self.folders[index])
+                scan = next(folder.glob("*_t1.nii"), None)
+                if scan is None:
+                    raise FileNotFoundError(folder)
+                return scan, next(iter(self.columns.values()))[index]
+        """,
         """
         from torch.utils.data import Dataset
 
@@ -180,7 +236,7 @@ RULE = Rule(
                     return next(self.iterator)
                 except StopIteration:
                     self.iterator = iter(self.source)
-                    return next(iter(self.source))
+                    return next(self.iterator)
         """,
         """
         import itertools

@@ -23,9 +23,10 @@ from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
-from dlcheck.program.values import Absent, Known, Made
+from dlcheck.program.values import Absent, Known, Made, Value
 
 _LARGE = 100_000
+_ORDINARY = frozenset(f"torch.utils.data.{name}" for name in ("RandomSampler", "SequentialSampler"))
 _MAKERS = frozenset(
     f"torch.{name}" for name in ("randn", "rand", "zeros", "ones", "empty", "arange", "randint", "linspace")
 )
@@ -52,10 +53,14 @@ def check(program: Program) -> Iterator[Report]:
 def _by_rows(loader: Loader) -> bool:
     """The samples are fetched one by one and collated by default."""
     plain = all(
-        isinstance(v, Absent) for name in ("sampler", "batch_sampler", "collate_fn") for v in loader.arg(name)
-    )
+        isinstance(v, Absent) for name in ("batch_sampler", "collate_fn") for v in loader.arg(name)
+    ) and all(isinstance(v, Absent) or _is_ordinary(v) for v in loader.arg("sampler"))
     sizes = loader.arg("batch_size")
     return plain and all(isinstance(v, Known) and v.value is not None and v.value != 1 for v in sizes)
+
+
+def _is_ordinary(sampler: Value) -> bool:
+    return isinstance(sampler, Made) and sampler.what in _ORDINARY
 
 
 def _confidence(dataset: Made, program: Program) -> Confidence:
@@ -130,6 +135,13 @@ RULE = Rule(
         dataset = TensorDataset(torch.arange(10_000_000))
         train = Subset(dataset, range(9_000_000))
         train_loader = DataLoader(train, batch_size=4096, shuffle=True)  # <- DLC115
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader, RandomSampler, TensorDataset
+
+        data = TensorDataset(torch.rand(3_000_000, 4))
+        loader = DataLoader(data, sampler=RandomSampler(data), batch_size=2048)  # <- DLC115
         """,
     ),
     clean=(

@@ -9,9 +9,10 @@ and `non_blocking`.
 the project, with `pin_memory` left out or `False`.
 
 **Left alone:** no transfer to an accelerator in sight (pinning without one does nothing); batches that are cast or copied
-before the transfer (`x.float().cuda()`: the copy is not pinned); `pin_memory` that comes from a configuration. Batches of
-objects with no `pin_memory` method, which torch does not pin, and data in memory with no workers, also by default, where the
-gain is small, are reported with low confidence.
+before the transfer (`x.float().cuda()`, a way through numpy: the copy is not pinned), whatever becomes of their labels; graphs
+of DGL, which cannot be pinned; `pin_memory` that comes from a configuration. With low confidence: batches of objects with no
+`pin_memory` method, which torch does not pin; and, as the gain is small, data in memory with no workers, also by default, and
+loaders of which a few batches are drawn as pictures.
 
 **Versions:** all of torch 2.x.
 """
@@ -20,11 +21,13 @@ from collections.abc import Iterator
 
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.batches import holds_objects
+from dlcheck.program.batches import holds_graphs, holds_objects
 from dlcheck.program.lightning import trained_on_gpu
 from dlcheck.program.loaders import Loader
+from dlcheck.program.looks import draws, left_early
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Binding
+from dlcheck.program.transfers import Transfer
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -34,14 +37,16 @@ def check(program: Program) -> Iterator[Report]:
         transfers = [
             t for use in program.uses_of[loader] for t in program.transfers(use) if t.device == "cuda"
         ]
-        direct = [t for t in transfers if not t.copied]
+        direct = _gaining(transfers)
         where = (direct[0].scope, direct[0].call.at) if direct else trained_on_gpu(program, loader)
-        if where is None or (transfers and not direct):
+        if where is None or (transfers and not direct) or holds_graphs(program, loader):
             continue
         objects = holds_objects(program, loader)
         sure = (loader.may_have_workers and not loader.none_unless_asked_for) or (
             program.reads_files(loader) is not None and not program.in_memory(loader)
         )
+        if objects or loader.left_open("pin_memory") or _only_looked_at(program, loader, direct):
+            sure = False
         yield Report(
             loader.scope,
             loader.at,
@@ -53,10 +58,22 @@ def check(program: Program) -> Iterator[Report]:
             if objects
             else "pass `pin_memory=True` (or `pin_memory=torch.cuda.is_available()`), and "
             "`non_blocking=True` where the batch is moved",
-            confidence="high" if sure and not objects and not loader.left_open("pin_memory") else "low",
+            confidence="high" if sure else "low",
             also=(where,),
             fix=None if objects else _fix(loader),
         )
+
+
+def _gaining(transfers: list[Transfer]) -> list[Transfer]:
+    """The transfers that pinning makes faster: not those of copies, nor of the labels of samples that are copied."""
+    copied = {t.use for t in transfers if t.copied}
+    return [t for t in transfers if not t.copied and not (t.is_label and t.use in copied)]
+
+
+def _only_looked_at(program: Program, loader: Loader, transfers: list[Transfer]) -> bool:
+    """A few batches are drawn as pictures, once."""
+    looks = bool(transfers) and all(left_early(t.use) and draws(t.use) for t in transfers)
+    return looks and not program.is_repeated(loader)
 
 
 def _fix(loader: Loader) -> Fix | None:
@@ -80,6 +97,33 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("transfer", "pin-memory"),
     found=(
+        """
+        from torch.utils.data import DataLoader
+
+        def main(train, val, model):
+            parts = {
+                "train": DataLoader(train, num_workers=4, shuffle=True),  # <- DLC201
+                "val": DataLoader(val, num_workers=4),  # <- DLC201
+            }
+            for phase, part in parts.items():
+                for x in part:
+                    model(x.cuda())
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def to_gpu(x):
+            x = x.contiguous()
+            if torch.cuda.is_available():
+                x = x.cuda(non_blocking=True)
+            return x
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, batch_size=32, num_workers=4)  # <- DLC201
+            for text, _ in loader:
+                model(to_gpu(text)).backward()
+        """,
         """
         # file: library/scans.py
         from torch.utils.data import DataLoader
@@ -155,6 +199,67 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import dgl
+        import torch
+        from torch.utils.data import DataLoader
+
+        def collate(items):
+            graphs, labels = zip(*items)
+            graph = dgl.batch(graphs)
+            return graph, torch.tensor(labels)
+
+        def train(molecules, model, device=torch.device("cuda")):
+            for graph, labels in DataLoader(molecules, collate_fn=collate, num_workers=4):
+                graph, labels = graph.to(device), labels.to(device)
+                model(graph, labels).backward()
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def show(dataset, model, plt):
+            loader = DataLoader(dataset, batch_size=1, num_workers=4)
+            for i, image in enumerate(loader):
+                if i > 1:
+                    break
+                plt.imshow(model(image.cuda())[0].cpu())
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model, jitter, use_gpu=True):
+            loader = DataLoader(dataset, batch_size=32, num_workers=4)
+            for cloud, target in loader:
+                cloud = cloud.numpy()
+                cloud[:, :, 0:3] = jitter(cloud[:, :, 0:3])
+                cloud = torch.Tensor(cloud)
+                cloud = cloud.transpose(2, 1)
+                if use_gpu:
+                    cloud, target = cloud.cuda(), target[:, 0].cuda()
+                model(cloud, target).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model, length):
+            loader = DataLoader(dataset, batch_size=32, num_workers=4)
+            for past, future in loader:
+                past = past.float().cuda()
+                future = future.float().cuda()
+                future = future[:, -length:].to("cuda:0")
+                model(past, future).backward()
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(nodes, sampler, model, device=torch.device("cuda")):
+            for seeds, blocks in DataLoader(nodes, collate_fn=sampler.sample, num_workers=4):
+                blocks = [block.to(device) for block in blocks]
+                model(blocks, blocks[0].srcdata["feat"])
+        """,
         """
         import torch
         from torch.utils.data import DataLoader

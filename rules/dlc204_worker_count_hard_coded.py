@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from dlcheck.facts.model import Expr, Op
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.items import made_by
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Program
 from dlcheck.program.values import Known, Made
@@ -38,7 +39,7 @@ def check(program: Program) -> Iterator[Report]:
                 )
             elif (
                 isinstance(value, Made)
-                and value.what in _HOST_COUNTS
+                and _counts_cores(value, program)
                 and _per_rank(loader)
                 and not _divided(loader)
             ):
@@ -48,6 +49,14 @@ def check(program: Program) -> Iterator[Report]:
                     "each rank starts one worker for every core of the host: with several ranks on a host they compete",
                     help="divide the cores by the ranks of the host (`LOCAL_WORLD_SIZE`)",
                 )
+
+
+def _counts_cores(value: Made, program: Program) -> bool:
+    """``os.cpu_count()``, ``len(os.sched_getaffinity(0))``: the same for every rank of the host."""
+    if value.what == "builtins.len":
+        given = value.call.args[0] if value.call.args else None
+        return given is not None and "os.sched_getaffinity" in made_by(program.values(given, value.scope))
+    return value.what in _HOST_COUNTS
 
 
 def _is_count(value: object) -> bool:
@@ -68,8 +77,8 @@ def _divided(loader: Loader) -> bool:
         name = getattr(expr, "id", None)
         if name is not None:
             texts += [b.value for b in scope.bindings.get(name, ()) if b.value is not None]
-        if any(isinstance(text, Op) or getattr(text, "args", ()) for text in texts):
-            return any(isinstance(text, Op) for text in texts)
+        if any(isinstance(text, Op) for text in texts):
+            return True
     return False
 
 
@@ -117,6 +126,15 @@ RULE = Rule(
             kwargs = {"num_workers": multiprocessing.cpu_count()}
             sampler = DistributedSampler(dataset)
             return DataLoader(dataset, sampler=sampler, **kwargs)  # <- DLC204
+        """,
+        """
+        import os
+        from torch.utils.data import DataLoader
+        from torch.utils.data.distributed import DistributedSampler
+
+        def make(dataset):
+            count = len(os.sched_getaffinity(0))
+            return DataLoader(dataset, sampler=DistributedSampler(dataset), num_workers=count)  # <- DLC204
         """,
     ),
     clean=(

@@ -7,9 +7,10 @@ everything that a worker cached is lost. Source: documentation of `DataLoader(pe
 **Found:** a training loader whose worker count is known to be above 0, consumed in an epoch loop that is seen, with
 `persistent_workers` left out or `False`; and an evaluation loader that is consumed from inside the training loop.
 
-**Left alone:** programs that change the dataset between epochs (persistent workers would never see the change);
-endless samplers; loaders that are built anew anyway. Evaluation loaders, epochs of a framework, and counts that are not
-known are reported with low confidence.
+**Left alone:** programs that change the dataset or a part of it between epochs (persistent workers would never see the
+change), or that may: by a method of a class that is not seen, whose result nobody takes. Endless samplers; loaders that are
+built anew anyway, or of which only the first batch is drawn, again and again (DLC207). Evaluation loaders, epochs of a
+framework, and counts that are not known are reported with low confidence.
 
 **Cure:** `persistent_workers=True`; where the count may be 0, `persistent_workers=num_workers > 0` (0 workers with `True` is an
 error). **Versions:** torch 1.7 and later.
@@ -17,7 +18,7 @@ error). **Versions:** torch 1.7 and later.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import Const, dotted
+from dlcheck.facts.model import Call, Const, dotted
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.fix import Fix, SetArgument
 from dlcheck.lint.rule import Report, Rule
@@ -39,9 +40,8 @@ def check(program: Program) -> Iterator[Report]:
         confidence = _confidence(program, loader)
         if confidence is None or is_endless(loader) or changed_between_epochs(program, loader):
             continue
-        certain = loader.workers == "some" and not any(
-            isinstance(v, Known) and v.by_default for v in loader.arg("num_workers")
-        )
+        counts = loader.arg("num_workers")
+        certain = all(isinstance(v, Known) and v.value and not v.by_default for v in counts)
         value = "True" if certain else "num_workers > 0"
         forks = start_method(program, loader) == "fork"
         cost = (
@@ -76,7 +76,7 @@ def _fix(loader: Loader) -> Fix | None:
 
 
 def _confidence(program: Program, loader: Loader) -> Confidence | None:
-    repeated = program.is_repeated(loader)
+    repeated = program.is_repeated(loader) and not _only_peeks(program, loader)
     hooked = any(use.kind == "hook" for use in program.uses_of[loader])
     if not repeated:
         return "low" if hooked else None
@@ -85,6 +85,12 @@ def _confidence(program: Program, loader: Loader) -> Confidence | None:
     if program.role(loader) == "train":
         return "high"
     return "high" if _inside_training_loop(program, loader) else "low"
+
+
+def _only_peeks(program: Program, loader: Loader) -> bool:
+    """All that is taken in loops is the first batch, by ``next(iter(loader))``: DLC207."""
+    repeated = [use for use in program.uses_of[loader] if program.consumption.epoch_loops(use, loader)]
+    return bool(repeated) and all(use.kind == "next" and isinstance(use.source, Call) for use in repeated)
 
 
 def _inside_training_loop(program: Program, loader: Loader) -> bool:
@@ -234,6 +240,169 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def main(data, model, optimizer, steps):
+            loader = DataLoader(data, batch_size=8, shuffle=True, num_workers=4)
+            for step in range(steps):
+                model(next(iter(loader))).backward()
+                optimizer.step()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class TellEpoch:
+            def __init__(self, dataset):
+                self.dataset = dataset
+            def before_epoch(self, epoch):
+                self.dataset.set_epoch(epoch)
+
+        def train(data, model):
+            hooks = [TellEpoch(data)]
+            loader = DataLoader(data, batch_size=8, shuffle=True, num_workers=4)
+            for epoch in range(10):
+                for hook in hooks:
+                    hook.before_epoch(epoch)
+                for batch in loader:
+                    model(batch).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, shuffle=True, num_workers=4)
+            for epoch in range(20):
+                dataset.draw_negatives(epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        class Trainer:
+            def __init__(self, dataset, model):
+                self.model = model
+                self.loader = DataLoader(dataset, shuffle=True, num_workers=4)
+            def before_epoch(self, epoch):
+                self.loader.dataset.mask_ratio = 0.1 * epoch
+            def fit(self):
+                for epoch in range(10):
+                    self.before_epoch(epoch)
+                    for x in self.loader:
+                        self.model(x).backward()
+        """,
+        """
+        import random
+        from torch.utils.data import DataLoader, Dataset
+
+        class Pairs(Dataset):
+            def __init__(self, items):
+                self.items = items
+                self.partner = list(range(len(items)))
+            def new_pairs(self):
+                random.shuffle(self.partner)
+            def __len__(self):
+                return len(self.items)
+            def __getitem__(self, i):
+                return self.items[i], self.items[self.partner[i]]
+
+        def train(items, model):
+            pairs = Pairs(items)
+            loader = DataLoader(pairs, shuffle=True, num_workers=4)
+            for epoch in range(10):
+                pairs.new_pairs()
+                for a, b in loader:
+                    model(a, b).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Augment:
+            def switch_off(self):
+                self.steps = []
+
+        class Scans(Dataset):
+            def __init__(self):
+                self.augment = Augment()
+            def __getitem__(self, i):
+                return self.augment(i)
+
+        def before_epoch(batches, epoch):
+            if epoch > 90:
+                batches._dataset.augment.switch_off()
+
+        def main(model):
+            loader = DataLoader(Scans(), num_workers=4)
+            for epoch in range(100):
+                before_epoch(iter(loader), epoch)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+        from volumes import RotatingCache
+
+        def main(model, files):
+            data = RotatingCache(files, size=100)
+            loader = DataLoader(data, num_workers=4)
+            for epoch in range(100):
+                for x in loader:
+                    model(x).backward()
+                data.replace_some()
+        """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Lists(Dataset):
+            def __init__(self, files):
+                self.files = files
+            def __getitem__(self, i):
+                return self.files[i]
+            def new_epoch(self):
+                self._mix()
+            def _mix(self):
+                self.files.reverse()
+
+        class Trainer:
+            def __init__(self, files):
+                self.loader = DataLoader(Lists(files), num_workers=4)
+            def fit(self, model):
+                for epoch in range(100):
+                    self.next_files()
+                    for x in self.loader:
+                        model(x).backward()
+            def next_files(self):
+                self.loader.dataset.new_epoch()
+        """,
+        """
+        import random
+        from torch.utils.data import DataLoader
+
+        def main(read, model):
+            pairs = read()
+            loader = DataLoader(pairs, batch_size=64, num_workers=4)
+            for epoch in range(100):
+                random.shuffle(pairs)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        # file: data.py
+        from torch.utils.data import DataLoader
+
+        def loaders(sets):
+            return {name: DataLoader(data, num_workers=8) for name, data in sets.items()}
+        # file: train.py
+        from data import loaders
+
+        def main(sets, model):
+            by_name = loaders(sets)
+            for epoch in range(100):
+                for x in by_name["train"]:
+                    model(x).backward()
+                by_name["train"].dataset.reshuffle()
+        """,
         """
         # file: sets.py
         from torch.utils.data import Dataset

@@ -21,6 +21,7 @@ from dlcheck.facts.model import Assign, Attr, Call, Expr, Name, Star, dotted, wa
 from dlcheck.lint.fix import Fix, Move
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.arguments import Arguments
+from dlcheck.program.items import GROWS
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import Path
 from dlcheck.program.program import Program
@@ -40,6 +41,8 @@ def check(program: Program) -> Iterator[Report]:
             continue  # nothing is started, and nothing lost
         if any(program.consumption.epoch_loops(use, loader) for use in program.uses_of[loader]):
             continue
+        if _changed_afterwards(program, loader):
+            continue
         if _rebuilt(program, loader.scope, loader.site.block, _arguments(loader), 0):
             yield Report(
                 loader.scope,
@@ -50,6 +53,17 @@ def check(program: Program) -> Iterator[Report]:
                 confidence="high" if loader.workers == "some" else "medium",
                 fix=_hoist(loader),
             )
+
+
+def _changed_afterwards(program: Program, loader: Loader) -> bool:
+    """``loader.dataset.start = step * size``: each one loads something else."""
+    return any(
+        isinstance(store.base, Attr)
+        and store.base.attr == "dataset"
+        and loader in program.consumption.loaders_in(store.base.base, scope)
+        for scope in {use.scope for use in program.uses_of[loader]}
+        for store in scope.stores
+    )
 
 
 def _fresh_iterator(program: Program, use: Use) -> bool:
@@ -149,6 +163,11 @@ def _vary(program: Program, scope: Scope, loops: list[Block], exprs: tuple[Expr,
             inside = binding.block is not None and set(binding.block.chain()) & set(loops)
             if inside and (binding.kind in ("for", "augment") or _not_a_copy(binding.value)):
                 names.add(name)
+    for site in scope.calls:
+        func = site.call.func
+        if isinstance(func, Attr) and func.attr in GROWS and isinstance(func.base, Name):
+            if site.block is not None and set(site.block.chain()) & set(loops):
+                names.add(func.base.id)
     inside_loops = [
         (name, binding.value)
         for name, bindings in scope.bindings.items()
@@ -307,6 +326,31 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import ConcatDataset, DataLoader
+
+        def learn(tasks, model):
+            seen = []
+            for task in tasks:
+                seen.append(task)
+                loader = DataLoader(ConcatDataset(seen), batch_size=8, shuffle=True, num_workers=2)
+                for batch in loader:
+                    model(batch).backward()
+        """,
+        """
+        from torch.utils.data import DataLoader
+
+        def build(dataset):
+            return DataLoader(dataset, batch_size=8, num_workers=2)
+
+        def show(dataset, steps):
+            loader = build(dataset)
+            print(len(loader))
+            for step in steps:
+                loader = build(dataset)
+                loader.dataset.start = step * 8
+                print(next(iter(loader)))
+        """,
         """
         from torch.utils.data import DataLoader
 

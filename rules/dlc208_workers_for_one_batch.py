@@ -3,7 +3,7 @@
 Every `for batch in loader: ...; break` starts all workers, lets them load `prefetch_factor` batches each, uses one batch and
 throws the rest away. Source: documentation of `DataLoader(prefetch_factor=)`.
 
-**Found:** a loop over a loader with workers that always ends in its first turn, inside another loop.
+**Found:** a loop over a loader with workers that always ends in its first turn (`break`, `return`), inside another loop.
 
 **Left alone:** a `break` under a condition (a limit on the number of steps); one such loop outside any loop; loaders without
 workers.
@@ -14,15 +14,16 @@ workers.
 from collections.abc import Iterator
 
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.paths import loop_around
 from dlcheck.program.program import Program
+from dlcheck.program.uses import Use
 
 
 def check(program: Program) -> Iterator[Report]:
     for use in program.consumption.uses:
         if use.kind != "for" or use.inner is None:
             continue
-        always = any(block is use.inner for _, block in use.scope.breaks)
-        if not always or all(loader.workers != "some" for loader in use.loaders):
+        if not _ends_in_first_turn(use) or all(loader.workers != "some" for loader in use.loaders):
             continue
         if any(program.consumption.epoch_loops(use, loader) for loader in use.loaders):
             yield Report(
@@ -31,6 +32,13 @@ def check(program: Program) -> Iterator[Report]:
                 "this loop always stops after one batch, and starts all workers of the loader for it each time",
                 help="keep one iterator (`batches = iter(loader)`) and call `next(batches)`",
             )
+
+
+def _ends_in_first_turn(use: Use) -> bool:
+    """The loop ends with ``break`` or ``return``, and no ``continue`` passes these by."""
+    left = (*use.scope.breaks, *use.scope.returns)
+    passed = any(loop_around(block) is use.inner for _, block in use.scope.continues)
+    return not passed and any(block is use.inner for _, block in left)
 
 
 RULE = Rule(
@@ -90,8 +98,34 @@ RULE = Rule(
                     print(i, batch)
                     break
         """,
+        """
+        from torch.utils.data import DataLoader
+
+        def first(loader):
+            for batch in loader:  # <- DLC208
+                return batch
+
+        def main(data, model, steps):
+            loader = DataLoader(data, shuffle=True, num_workers=4)
+            for step in range(steps):
+                model(first(loader)).backward()
+        """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def full_batch(loader, size):
+            for batch in loader:
+                if len(batch) < size:
+                    continue
+                return batch
+
+        def main(data, steps):
+            loader = DataLoader(data, batch_size=8, num_workers=4)
+            for step in range(steps):
+                print(full_batch(loader, 8))
+        """,
         """
         from torch.utils.data import DataLoader
 

@@ -7,25 +7,27 @@ thread: every sample is loaded once per thread. Source: `torch/utils/data/datalo
 already executing*.
 
 **Found:** a loader that is built outside and iterated in a function that several threads run: a `Thread` target started in a
-loop or at several places, `executor.submit` called more than once, `executor.map`, a `Thread` subclass; or in a thread
-and, before it is joined, in the function that started it.
+loop or at several places, `executor.submit` or `asyncio.to_thread` called more than once, `executor.map`, a `Thread`
+subclass; or in a thread and, before it is joined, in the function that started it, or in what that calls.
 
 **Left alone:** one thread that is the only consumer (prefetching through a queue); a loader that each thread builds, or gets,
-for itself; `next` under a lock; threads that are joined before the next is started.
+for itself; `next` under a lock, also that of a wrapper; threads that are joined, or whose batches are used up, before the next
+is started.
 
 **Versions:** all of torch 2.x.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dlcheck.facts.model import At, Attr, Call, Expr, Name, dotted, walk
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
+from dlcheck.program.paths import setup_path
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Scope
+from dlcheck.program.scope import Block, CallSite, Scope
 from dlcheck.program.threads import ThreadStart, thread_starts
 from dlcheck.program.uses import Use
-from dlcheck.program.values import Known, Made, may_be
+from dlcheck.program.values import Known, Made, Ref, Value, may_be
 
 _WAITS = frozenset({"join", "result", "shutdown"})
 
@@ -38,14 +40,18 @@ def check(program: Program) -> Iterator[Report]:
     consumers: dict[Loader, list[tuple[ThreadStart, Use]]] = {}
     for start in starts:
         for use in program.consumption.uses:
-            if use.scope in start.runs and use.kind != "hook" and not _locked(use):
+            if use.scope in start.runs and use.kind != "hook" and not _locked(program, use):
                 for loader in use.loaders:
                     if loader.scope not in start.runs and not _own(program, start, use, loader):
                         consumers.setdefault(loader, []).append((start, use))
     for loader, found in consumers.items():
         start, use = found[0]
         others = [other for other, _ in found if other is not start and not _waited_between(start, other)]
-        flow = [u for u in program.uses_of[loader] if u.scope not in in_threads and _meanwhile(start, u)]
+        flow = [
+            u
+            for u in program.uses_of[loader]
+            if u.scope not in in_threads and _meanwhile(program, start, loader, u)
+        ]
         if start.many or others or flow:
             yield _report(
                 program, loader, start, use, flow[0] if flow and not (start.many or others) else None
@@ -76,24 +82,35 @@ def _report(program: Program, loader: Loader, start: ThreadStart, use: Use, flow
     )
 
 
-def _locked(use: Use) -> bool:
-    """``next`` is called while a lock is held."""
-    around = use.block.chain() if use.block is not None else ()
-    words = ("lock", "mutex", "sem", "cond")
+def _locked(program: Program, use: Use) -> bool:
+    """``next`` is called while a lock is held, here or by the wrapper that is iterated."""
+    around = tuple(use.block.chain()) if use.block is not None else ()
+    return _holds_lock(use.scope, around) or any(
+        _holds_lock(method, method.blocks)
+        for expr in _iterated(use)
+        for value in program.values(expr, use.scope)
+        if isinstance(value, Made) and isinstance(value.what, Scope) and value.what.kind == "class"
+        if (method := program.evaluator.method(value.what, "__next__")) is not None
+    )
+
+
+def _holds_lock(scope: Scope, around: Iterable[Block]) -> bool:
     held = (
         dotted(e).lower() or dotted(getattr(e, "func", e)).lower()
         for b in around
         if b.kind == "with"
         for e, _ in b.node.items
     )
-    taken = any(
-        isinstance(site.call.func, Attr) and site.call.func.attr == "acquire" for site in use.scope.calls
-    )
-    return taken or any(word in name for name in held for word in words)
+    taken = any(isinstance(site.call.func, Attr) and site.call.func.attr == "acquire" for site in scope.calls)
+    return taken or any(word in name for name in held for word in ("lock", "mutex", "sem", "cond"))
 
 
 def _own(program: Program, start: ThreadStart, use: Use, loader: Loader) -> bool:
-    """Each thread gets a loader of its own: built in the loop that starts the threads, or chosen for each."""
+    """Each thread gets a loader of its own: built by itself or in the loop that starts the threads, or chosen for each."""
+    if any(
+        loader.scope in _set_up(program, value) for value in program.values(start.call.func, start.site.scope)
+    ):
+        return True
     if start.loop is None:
         return False
     if loader.site.block is not None and start.loop in loader.site.block.chain():
@@ -112,21 +129,31 @@ def _own(program: Program, start: ThreadStart, use: Use, loader: Loader) -> bool
     return False
 
 
+def _set_up(program: Program, value: Value) -> set[Scope]:
+    """What runs when a ``Thread`` of the project is made."""
+    if not isinstance(value, Ref) or value.scope.kind != "class":
+        return set()
+    return {step.scope for step in setup_path(program.evaluator, value.scope).steps}
+
+
 def _makes(expr: Expr) -> bool:
     return isinstance(expr, Call) and dotted(expr.func) != "iter"
 
 
 def _shares_iterator(program: Program, start: ThreadStart, use: Use) -> bool:
     """What is iterated is an iterator that was made before the thread."""
-    if use.kind == "next":
-        exprs = [s.call.args[0] for s in use.scope.calls if s.at == use.at and s.call.args]
-    else:
-        exprs = [loop.iterable for loop in use.scope.loops if loop.at == use.at and loop.iterable is not None]
     return any(
         isinstance(value, Made) and value.what == "builtins.iter" and value.scope not in start.runs
-        for expr in exprs
+        for expr in _iterated(use)
         for value in program.values(expr, use.scope)
     )
+
+
+def _iterated(use: Use) -> list[Expr]:
+    """What a use takes its batches from."""
+    if use.kind == "next":
+        return [s.call.args[0] for s in use.scope.calls if s.at == use.at and s.call.args]
+    return [loop.iterable for loop in use.scope.loops if loop.at == use.at and loop.iterable is not None]
 
 
 def _waited_between(one: ThreadStart, other: ThreadStart) -> bool:
@@ -137,13 +164,44 @@ def _waited_between(one: ThreadStart, other: ThreadStart) -> bool:
     return _waits(one.site.scope, first, second)
 
 
-def _meanwhile(start: ThreadStart, use: Use) -> bool:
-    """The function that started the thread iterates too, before it waits for the thread to end."""
-    if use.scope is not start.site.scope or use.at[:2] < start.site.at[:2] or use.kind == "hook":
+def _meanwhile(program: Program, start: ThreadStart, loader: Loader, use: Use) -> bool:
+    """The function that started the thread iterates too, itself or by a call, before it waits for the thread to end."""
+    scope = start.site.scope
+    if use.kind == "hook":
         return False
-    if start.loop is not None and use.block is not None and start.loop in use.block.chain():
-        return False
-    return not _waits(use.scope, start.site.at, use.at)
+    if use.scope is scope:
+        if start.loop is not None and use.block is not None and start.loop in use.block.chain():
+            return False
+        after = use.at[:2] >= start.site.at[:2]
+        return after and not _waits(scope, start.site.at, use.at) and not _pool_ended(start, use.block)
+    return any(
+        site.at[:2] > start.site.at[2:]
+        and not _waits(scope, start.site.at, site.at)
+        and not _pool_ended(start, site.block)
+        and _reaches(program, site, loader, use)
+        for site in scope.calls
+    )
+
+
+def _pool_ended(start: ThreadStart, block: Block | None) -> bool:
+    """The place is behind the ``with`` of the thread's pool, whose end waits for the thread."""
+    func, inside = start.site.call.func, set(block.chain()) if block is not None else set()
+    return isinstance(func, Attr) and any(
+        around.kind == "with"
+        and around not in inside
+        and any(bound is not None and dotted(bound) == dotted(func.base) for _, bound in around.node.items)
+        for around in (start.site.block.chain() if start.site.block is not None else ())
+    )
+
+
+def _reaches(program: Program, site: CallSite, loader: Loader, use: Use) -> bool:
+    """A call runs the loop, over a loader that it does not build anew."""
+    for value in program.values(site.call.func, site.scope):
+        if isinstance(value, Ref) and value.scope.kind == "function":
+            run = [step.scope for step in program.function_path(value.scope).steps]
+            if use.scope in run and loader.scope not in run:
+                return True
+    return False
 
 
 def _waits(scope: Scope, first: At, second: At) -> bool:
@@ -266,8 +324,135 @@ RULE = Rule(
             b = pool.submit(score, second, loader)
             return a.result(), b.result()
         """,
+        """
+        import asyncio
+        from torch.utils.data import DataLoader
+
+        def throughput(loader, step):
+            for batch in loader:
+                step(batch)
+
+        async def main(dataset, steps):
+            loader = DataLoader(dataset, batch_size=4, num_workers=2)
+            runs = [asyncio.to_thread(throughput, loader, step) for step in steps]  # <- DLC301
+            await asyncio.gather(*runs)
+        """,
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        from functools import partial
+        from torch.utils.data import DataLoader
+
+        def embed(loader, encoder):
+            return [encoder(x) for x in loader]
+
+        def main(dataset, encoders):
+            loader = DataLoader(dataset, batch_size=4, num_workers=2)
+            with ThreadPoolExecutor() as pool:
+                return list(pool.map(partial(embed, loader), encoders))  # <- DLC301
+        """,
+        """
+        from threading import Thread
+        from torch.utils.data import DataLoader
+
+        class Training:
+            def __init__(self, model, dataset):
+                self.model = model
+                self.loader = DataLoader(dataset, batch_size=4, num_workers=2, persistent_workers=True)
+
+            def profile(self):
+                for batch in self.loader:
+                    self.model.count(batch)
+
+            def epoch(self):
+                for batch in self.loader:
+                    self.model(batch).backward()
+
+            def run(self, epochs):
+                for _ in range(epochs):
+                    beside = Thread(target=self.profile)  # <- DLC301
+                    beside.start()
+                    self.epoch()
+                    beside.join()
+        """,
     ),
     clean=(
+        """
+        import threading
+        from queue import Queue
+        from torch.utils.data import DataLoader
+
+        class Ahead(threading.Thread):
+            def __init__(self, batches):
+                super().__init__(daemon=True)
+                self.batches, self.queue = batches, Queue(2)
+                self.start()
+
+            def run(self):
+                for batch in self.batches:
+                    self.queue.put(batch)
+                self.queue.put(None)
+
+            def __iter__(self):
+                return iter(self.queue.get, None)
+
+        def main(dataset, model):
+            loader = DataLoader(dataset, num_workers=2)
+            for epoch in range(10):
+                for batch in Ahead(loader):
+                    model(batch)
+
+        def by_hand(dataset, model):
+            loader = DataLoader(dataset, num_workers=2)
+            for epoch in range(10):
+                queue = Queue(2)
+                threading.Thread(target=fill, args=(loader, queue), daemon=True).start()
+                while (batch := queue.get()) is not None:
+                    model(batch)
+
+        def fill(loader, queue):
+            for batch in loader:
+                queue.put(batch)
+            queue.put(None)
+        """,
+        """
+        import threading
+        from torch.utils.data import DataLoader
+
+        class Guarded:
+            def __init__(self, loader):
+                self.batches = iter(loader)
+                self.lock = threading.Lock()
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                with self.lock:
+                    return next(self.batches)
+
+        def work(batches):
+            for batch in batches:
+                print(batch.sum())
+
+        def main(dataset):
+            batches = Guarded(DataLoader(dataset, num_workers=2))
+            for _ in range(4):
+                threading.Thread(target=work, args=(batches,)).start()
+        """,
+        """
+        import asyncio
+        from torch.utils.data import DataLoader
+
+        def count(loader):
+            return sum(len(x) for x in loader)
+
+        async def main(dataset, model):
+            loader = DataLoader(dataset, num_workers=2)
+            print(await asyncio.to_thread(count, loader))
+            print(await asyncio.wait_for(asyncio.to_thread(count, loader), 60))
+            for batch in loader:
+                model(batch)
+        """,
         """
         import threading
         from queue import Queue
@@ -293,9 +478,20 @@ RULE = Rule(
             for batch in DataLoader(dataset[share], num_workers=1):
                 print(batch)
 
+        class Client(threading.Thread):
+            def __init__(self, dataset):
+                super().__init__()
+                self.loader = DataLoader(dataset, num_workers=1)
+
+            def run(self):
+                for batch in self.loader:
+                    print(batch)
+
         def main(dataset):
             for share in range(4):
                 threading.Thread(target=consume, args=(dataset, share)).start()
+            for client in [Client(dataset[share]) for share in range(4)]:
+                client.start()
         """,
         """
         import threading
@@ -330,6 +526,7 @@ RULE = Rule(
                 threading.Thread(target=work).start()
         """,
         """
+        from concurrent.futures import ThreadPoolExecutor
         from threading import Thread
         from torch.utils.data import DataLoader
 
@@ -343,6 +540,13 @@ RULE = Rule(
                 t = Thread(target=train, args=(loader,))
                 t.start()
                 t.join()
+
+        def after(dataset):
+            loader = DataLoader(dataset, num_workers=2)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(train, loader)
+            for batch in loader:
+                print(batch)
         """,
     ),
 )

@@ -119,10 +119,25 @@ def _opener(kept: Kept) -> tuple[str, Made] | None:
     values = kept.values if expr is kept.value else kept.dataset.evaluator.values(expr, kept.scope)
     for name, made in maker(values):
         name, made = _behind(name, made)
-        shared = name in _SHARED or name in names.PLAIN_OPENERS
+        shared = (
+            name in _SHARED or name in names.PLAIN_OPENERS or (name == "numpy.load" and _is_archive(kept))
+        )
         if shared and not _in_memory(kept, made) and not _writes(kept, made) and not _in_with(kept, made):
             return name, made
     return None
+
+
+def _is_archive(kept: Kept) -> bool:
+    """What ``np.load`` gave is an ``.npz``, which reads its arrays when they are asked for: its ``files`` are."""
+    scopes = [step.scope for step in setup_steps(kept.dataset, kept.cls)] + [scope for scope, _ in kept.reads]
+    return any(
+        attr.attr == "files"
+        and isinstance(attr.base, Attr)
+        and attr.base.attr == kept.attr
+        and is_self(attr.base.base, scope)
+        for scope in scopes
+        for attr, _ in scope.attrs
+    )
 
 
 def _behind(name: str, made: Made) -> tuple[str, Made]:
@@ -248,6 +263,57 @@ RULE = Rule(
     page=__doc__ or "",
     found=(
         """
+        from dataclasses import dataclass
+        import h5py
+        from torch.utils.data import DataLoader, Dataset
+
+        @dataclass
+        class Spectra(Dataset):
+            path: str
+
+            def __post_init__(self):
+                self.store = h5py.File(self.path, "r")  # <- DLC302
+
+            def __len__(self):
+                return len(self.store["flux"])
+
+            def __getitem__(self, index):
+                return self.store["flux"][index]
+
+        def build(path):
+            return DataLoader(Spectra(path), batch_size=64, num_workers=4)
+        """,
+        """
+        import numpy as np
+        import openslide
+        from torch.utils.data import DataLoader, Dataset
+
+        class Volumes(Dataset):
+            def __init__(self, path):
+                self.archive = np.load(path)  # <- DLC302
+                self.names = self.archive.files
+
+            def __len__(self):
+                return len(self.names)
+
+            def __getitem__(self, index):
+                return self.archive[self.names[index]]
+
+        class Tiles(Dataset):
+            def __init__(self, path, corners):
+                self.slide = openslide.OpenSlide(path)  # <- DLC302
+                self.corners = corners
+
+            def __len__(self):
+                return len(self.corners)
+
+            def __getitem__(self, index):
+                return np.asarray(self.slide.read_region(self.corners[index], 0, (256, 256)))
+
+        def build(volumes, slide, corners):
+            return DataLoader(Volumes(volumes), 4, num_workers=4), DataLoader(Tiles(slide, corners), 4, num_workers=4)
+        """,
+        """
         import h5py
         from torch.utils.data import DataLoader, Dataset
 
@@ -354,6 +420,21 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Rows(Dataset):
+            def __init__(self, path):
+                self.rows = np.load(path)
+            def __len__(self):
+                return len(self.rows)
+            def __getitem__(self, index):
+                return self.rows[index]
+
+        def build(path):
+            return DataLoader(Rows(path), batch_size=4, num_workers=4)
+        """,
         """
         import zipfile
         from torch.utils.data import DataLoader, Dataset

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 
 from dlcheck.lint.name_lambda import name_lambda
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.in_workers import asks_for_workers
 from dlcheck.program.loaders import Loader
 from dlcheck.program.pairing import workers_over
 from dlcheck.program.pickling import Unpicklable, unpicklable, unpicklable_in
@@ -49,6 +50,8 @@ def check(program: Program) -> Iterator[Report]:
             key = (module, found.thing or found.at)
             if module.is_notebook or key in seen:
                 continue  # workers that are not forked find nothing that a notebook defines, named or not
+            if asks_for_workers(found.scope.block_at(found.at)):
+                continue  # ``if workers == 0: collate = lambda batch: batch``
             seen.add(key)
             fault, cure, help = _IN_WORDS[found.cure]
             function = (
@@ -221,6 +224,15 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def build(dataset, workers):
+            collate = None
+            if workers == 0:
+                collate = lambda batch: batch
+            return DataLoader(dataset, 4, num_workers=workers, collate_fn=collate)
+        """,
         """
         # file: data.py
         from torch.utils.data import DataLoader, Dataset

@@ -16,11 +16,11 @@ Linux from Python 3.14, which no longer forks by default. Source: PyTorch docume
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Const
+from dlcheck.facts.model import At, Call, Const, Do, Raise, Stmt, dotted
 from dlcheck.lint.main_guard import under_main_guard
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.loaders import Loader
-from dlcheck.program.main_guard import guarded
+from dlcheck.program.main_guard import asks_for_other, guarded
 from dlcheck.program.program import Program
 from dlcheck.program.project import Module
 from dlcheck.program.scope import Block, CallSite, Scope
@@ -53,6 +53,7 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
             loader = _consumes(program, site, consumed)
             places += [(site.at, site.block, loader)] if loader is not None else []
     places = [place for place in places if not guarded(place[1]) and not _asks_for_none(module, place[2])]
+    places = [place for place in places if not _left_before(module, place[0])]
     if not places:
         return
     at, block, loader = min(places, key=lambda place: place[0])
@@ -69,6 +70,21 @@ def _in_module(program: Program, module: Module, consumed: dict[Scope, list[Load
         also=((loader.scope, loader.at),),
         fix=under_main_guard(program, module, at),
     )
+
+
+def _left_before(module: Module, at: At) -> bool:
+    """``if __name__ != "__main__": raise SystemExit``, above the place."""
+    return any(
+        node.at < at and block is None and asks_for_other(node.test) and _leaves(node.body)
+        for node, block in module.scope.branches
+    )
+
+
+def _leaves(body: tuple[Stmt, ...]) -> bool:
+    last = body[-1]
+    if isinstance(last, Do) and isinstance(last.value, Call):
+        return dotted(last.value.func).rpartition(".")[2] in ("exit", "_exit")
+    return isinstance(last, Raise)
 
 
 def _asks_for_none(module: Module, loader: Loader) -> bool:
@@ -166,6 +182,18 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import sys
+        from torch.utils.data import DataLoader
+
+        def main(dataset):
+            for batch in DataLoader(dataset, num_workers=2):
+                print(batch)
+
+        if __name__ != "__main__":
+            sys.exit("this is a script")
+        main([1, 2])
+        """,
         """
         # file: example.py
         from series import Series

@@ -126,6 +126,30 @@ RULE = Rule(
     page=__doc__ or "",
     found=(
         """
+        # file: sets/registry.py
+        from fvcore.common.registry import Registry
+
+        DATASETS = Registry("DATASETS")
+
+        def build(name, settings):
+            return DATASETS.get(name)(settings)
+        # file: sets/photos.py
+        import cv2
+        from torch.utils.data import Dataset
+        from sets.registry import DATASETS
+
+        @DATASETS.register()
+        class Photos(Dataset):
+            def __getitem__(self, index):
+                return cv2.resize(cv2.imread(self.paths[index]), (224, 224))  # <- DLC306
+        # file: train.py
+        from torch.utils.data import DataLoader
+        from sets.registry import build
+
+        def main(settings):
+            return DataLoader(build(settings.dataset, settings), num_workers=8)
+        """,
+        """
         import cv2
         from torch.utils.data import DataLoader, Dataset
 

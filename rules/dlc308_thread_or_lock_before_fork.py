@@ -193,7 +193,26 @@ def _waiting_place(program: Program, dataset: Dataset, cls: Scope) -> tuple[Scop
             attribute_of_self(func.base, call.site.scope), ()
         ):
             return call.site.scope, call.call.at
+        if isinstance(func, Attr) and isinstance(func.base, Attr):
+            thread = attribute_of_self(func.base.base, call.site.scope)
+            if thread in _kept_threads(program, dataset, cls):
+                made = (name for name, _ in maker(program.values(func.base, call.site.scope)))
+                if any(func.attr in _WAITS.get(name, ()) for name in made):
+                    return call.site.scope, call.call.at
     return None
+
+
+def _kept_threads(program: Program, dataset: Dataset, cls: Scope) -> set[str]:
+    """The attributes that hold threads of the project since the set-up, each with a queue of its own perhaps."""
+    return {
+        kept.attr
+        for kept in kept_from_setup(dataset)
+        if kept.cls is cls and not kept.remade and not used_in_worker_init(program, kept)
+        if any(
+            isinstance(v, Made) and isinstance(v.what, Scope) and _derives(program, v.what)
+            for v in kept.values
+        )
+    }
 
 
 RULE = Rule(
@@ -311,6 +330,32 @@ RULE = Rule(
 
         def main(source):
             return DataLoader(Stream(source), num_workers=1)
+        """,
+        """
+        import threading
+        from queue import Queue
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Receiver(threading.Thread):
+            def __init__(self, connection):
+                super().__init__(daemon=True)
+                self.connection, self.received = connection, Queue(16)
+
+            def run(self):
+                while True:
+                    self.received.put(self.connection.recv())
+
+        class Messages(IterableDataset):
+            def __init__(self, connection):
+                self.receiver = Receiver(connection)
+                self.receiver.start()  # <- DLC308
+
+            def __iter__(self):
+                while (message := self.receiver.received.get()) is not None:
+                    yield message
+
+        def build(connection):
+            return DataLoader(Messages(connection), batch_size=None, num_workers=1)
         """,
     ),
     clean=(

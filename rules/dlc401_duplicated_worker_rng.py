@@ -6,9 +6,10 @@ workers draw the same numbers, and with new workers in each epoch all epochs do 
 them again with a constant, or with the worker's number alone, undoes that. Source: `torch/utils/data/_utils/worker.py`; torch
 issue 5059; albumentations issues 2473 and 2559.
 
-**Found:** a generator made in the set-up of a dataset or transform, or at module level, and drawn from in the item path; a
-`worker_init_fn` that seeds with a constant; one, or an item, that seeds with the worker's number and no more, while workers do
-not persist; items that seed with the same value each time; `torch.manual_seed(constant)` in the epoch loop of a shuffled loader.
+**Found:** a generator made in the set-up of a dataset, transform or collator, or at module level, and drawn from in the item
+path; a `worker_init_fn` that seeds with a constant; one, or an item, that seeds with the worker's number and no more, while
+workers do not persist; items that seed with the same value each time, be it the worker's own seed; `torch.manual_seed` with a
+constant or a setting in the epoch loop of a shuffled loader.
 
 **Left alone:** the global generators; generators made or seeded in the worker; seeds that depend on the index; evaluation sets,
 which are meant to be constant; loaders without workers.
@@ -19,16 +20,17 @@ which are meant to be constant; loaders without workers.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Call, Const, walk
+from dlcheck.facts.model import At, Call, Const, Expr, Name, dotted, walk
 from dlcheck.lint.fix import Fix
 from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.callees import callee_names
+from dlcheck.program.in_workers import collators
 from dlcheck.program.items import short
 from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Dataset, Program
-from dlcheck.program.random_state import GENERATORS, seed_sources, seeding, worker_parameter
+from dlcheck.program.random_state import GENERATORS, is_worker_seed, seed_sources, seeding, worker_parameter
 from dlcheck.program.reseeding import asks_for_worker, reseeded
 from dlcheck.program.scope import Block, Scope
 from dlcheck.program.steps import Step
@@ -42,6 +44,9 @@ def check(program: Program) -> Iterator[Report]:
         if not _for_evaluation(program, dataset):
             yield from _seeds_of_items(program, dataset)
             yield from _workers_seeded_by_items(program, dataset)
+    for collator in collators(program):
+        if _drawn_in_workers(program, collator):
+            yield from _generators(program, collator)
     for loader in program.loaders:
         yield from _worker_seeds(program, loader)
         yield from _epoch_seeds(program, loader)
@@ -143,10 +148,19 @@ def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
         if step.lazy or _restores(step.scope):
             continue
         for call, name, seed in (*seeding(step.scope, program.evaluator), *_new_generators(step, program)):
+            of_worker = is_worker_seed(seed, step.scope, program.evaluator)
             block = step.scope.block_at(call.at)
-            if _conditional(block) or path.varies(seed, step):
+            if path.varies(seed, step) or _conditional(block, but_for="worker" if of_worker else ""):
                 continue
-            if seed_sources(seed, step.scope, program.evaluator) <= {"constant", "setting"}:
+            if of_worker:
+                yield Report(
+                    step.scope,
+                    call.at,
+                    f"`{short(name)}` starts again from the worker's seed for every item, so every item of a worker draws "
+                    "the same random numbers: seed nothing here",
+                    help="delete it: torch seeds `random`, `numpy` and itself in each worker, once",
+                )
+            elif seed_sources(seed, step.scope, program.evaluator) <= {"constant", "setting"}:
                 yield Report(
                     step.scope,
                     call.at,
@@ -171,10 +185,13 @@ def _workers_seeded_by_items(program: Program, dataset: Dataset) -> Iterator[Rep
                     yield from _same_each_epoch(program, loader, step.scope, call.at, short(name), fix)
 
 
-def _new_generators(step: Step, program: Program) -> Iterator[tuple[Call, str, Const]]:
+def _new_generators(step: Step, program: Program) -> Iterator[tuple[Call, str, Expr]]:
     for site in step.scope.calls:
         call = site.call
-        if len(call.args) == 1 and isinstance(call.args[0], Const) and call.args[0].value is not None:
+        if len(call.args) != 1:
+            continue
+        constant = isinstance(call.args[0], Const) and call.args[0].value is not None
+        if constant or is_worker_seed(call.args[0], step.scope, program.evaluator):
             for name in callee_names(program.evaluator, call, step.scope):
                 if name in GENERATORS and not name.endswith("manual_seed"):
                     yield call, name, call.args[0]
@@ -185,9 +202,18 @@ def _restores(scope: Scope) -> bool:
     return any(attr.attr in ("get_state", "getstate", "get_rng_state", "fork_rng") for attr, _ in scope.attrs)
 
 
-def _conditional(block: Block | None) -> bool:
-    around = block.chain() if block is not None else ()
-    return any(b.kind in ("if", "else", "except", "for", "while", "comp") for b in around)
+def _conditional(block: Block | None, but_for: str = "") -> bool:
+    """Behind a condition, or in a loop. ``but_for``: a word of conditions that do not count."""
+    for around in block.chain() if block is not None else ():
+        if around.kind == "if" and but_for and but_for in _asked(around.node.test):
+            continue
+        if around.kind in ("if", "else", "except", "for", "while", "comp"):
+            return True
+    return False
+
+
+def _asked(test: Expr) -> str:
+    return " ".join(dotted(part) for part in walk(test))
 
 
 def _worker_seeds(program: Program, loader: Loader) -> Iterator[Report]:
@@ -266,14 +292,37 @@ def _epoch_seeds(program: Program, loader: Loader) -> Iterator[Report]:
             # In an outer loop (over runs, or over settings) the same seed is meant.
             if not around or _conditional(block.parent if block else None) or not loops <= {around[0]}:
                 continue
-            if around[0] in loops and name.startswith("torch.") and isinstance(seed, Const):
+            if (
+                around[0] in loops
+                and name.startswith("torch.")
+                and _fixed(program, use.scope, seed, around[0])
+            ):
                 yield Report(
                     use.scope,
                     call.at,
-                    f"`{short(name)}` with a constant in the epoch loop makes every epoch shuffle the same way: seed once before "
-                    "the loop",
+                    f"`{short(name)}` with the same seed in each turn of the epoch loop makes every epoch shuffle the same way: "
+                    "seed once before the loop",
                     also=((loader.scope, loader.at),),
                 )
+
+
+def _fixed(program: Program, scope: Scope, seed: Expr, loop: Block) -> bool:
+    """The seed is the same in each turn: a number; or, in a loop over epochs, a setting that the loop does not change.
+
+    A loop over something else may compare models, by a setting that is the same for all.
+    """
+    if isinstance(seed, Const):
+        return True
+    head = (loop.node.target, loop.node.iterable) if loop.kind == "for" else ()
+    if not any(isinstance(p, Name) and "epoch" in p.id for part in head for p in walk(part)):
+        return False
+    names = {part.id for part in walk(seed) if isinstance(part, Name)}
+    inside = [b.block for name in names for b in scope.bindings.get(name, ())] + [
+        s.block for s in scope.stores
+    ]
+    if any(block is not None and loop in block.chain() for block in inside):
+        return False
+    return seed_sources(seed, scope, program.evaluator) <= {"constant", "setting"}
 
 
 def _given(loader: Loader, name: str) -> bool:
@@ -289,6 +338,56 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        import random
+        from torch.utils.data import DataLoader
+
+        class Masking:
+            def __init__(self, share, seed=7):
+                self.share = share
+                self.draw = random.Random(seed)  # <- DLC401
+
+            def __call__(self, sentences):
+                return [[0 if self.draw.random() < self.share else word for word in s] for s in sentences]
+
+        def build(train_set):
+            return DataLoader(train_set, 8, shuffle=True, num_workers=4, collate_fn=Masking(0.15))
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, args):
+            loader = DataLoader(dataset, 32, shuffle=True, num_workers=4)
+            for epoch in range(args.epochs):
+                torch.manual_seed(args.seed)  # <- DLC401
+                for x in loader:
+                    x.sum().backward()
+        """,
+        """
+        import random
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+        class Segments(Dataset):
+            def __init__(self, clips):
+                self.clips = clips
+            def __getitem__(self, index):
+                if get_worker_info() is not None:
+                    random.seed(get_worker_info().seed)  # <- DLC401
+                start = random.randint(0, 100)
+                return self.clips[index][start : start + 50]
+
+        class Noisy(Dataset):
+            def __init__(self, clips):
+                self.clips = clips
+            def __getitem__(self, index):
+                rng = np.random.default_rng(torch.initial_seed() % 2**32)  # <- DLC401
+                return self.clips[index] + rng.normal()
+
+        train_loader = DataLoader(Segments([]), num_workers=4)
+        """,
         """
         import numpy as np
         from torch.utils.data import DataLoader, Dataset, get_worker_info
@@ -406,6 +505,87 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader
+
+        def main(dataset, args):
+            loader = DataLoader(dataset, 32, shuffle=True, num_workers=4)
+            for epoch in range(args.epochs):
+                torch.manual_seed(args.seed + epoch)
+                for x in loader:
+                    x.sum().backward()
+
+        def compare(dataset, args, models):
+            loader = DataLoader(dataset, 32, shuffle=True, num_workers=4)
+            for model in models:
+                torch.manual_seed(args.seed)
+                for x in loader:
+                    model(x).backward()
+        """,
+        """
+        import random
+        import torch
+        from torch.utils.data import DataLoader
+
+        class Masking:
+            def __init__(self, share):
+                self.share, self.draw = share, None
+
+            def __call__(self, sentences):
+                if self.draw is None:
+                    self.draw = random.Random(torch.initial_seed())
+                return [[0 if self.draw.random() < self.share else word for word in s] for s in sentences]
+
+        def build(train_set, other_set):
+            plain = DataLoader(other_set, 8, shuffle=True, collate_fn=Drawing())
+            return plain, DataLoader(train_set, 8, shuffle=True, num_workers=4, collate_fn=Masking(0.15))
+
+        class Drawing:
+            def __init__(self):
+                self.draw = random.Random(0)
+
+            def __call__(self, sentences):
+                return self.draw.sample(sentences, 2)
+        """,
+        """
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Once(Dataset):
+            def __init__(self, clips):
+                self.clips = clips
+                self.seeded = False
+            def __getitem__(self, index):
+                if not self.seeded:
+                    np.random.seed(torch.initial_seed() % 2**32)
+                    self.seeded = True
+                return self.clips[index] + np.random.rand()
+
+        class PerItem(Once):
+            def __getitem__(self, index):
+                np.random.seed((torch.initial_seed() + index) % 2**32)
+                return self.clips[index] + np.random.rand()
+
+        train_loader = DataLoader(Once([]), num_workers=4)
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Synthetic(Dataset):
+            def __init__(self, seed):
+                self.seed = seed
+            def restart(self):
+                np.random.seed(self.seed)
+            def __getitem__(self, index):
+                if index == 0:
+                    self.restart()
+                return np.random.rand(8)
+
+        train_loader = DataLoader(Synthetic(1), num_workers=4)
+        """,
         """
         import numpy as np
         import torch

@@ -9,7 +9,8 @@ where neither it, nor what it calls, nor a `worker_init_fn` knows of workers or 
 
 **Left alone:** endless streams, and samples that are drawn or made at random; sharding in a parent class, a helper, a wrapped
 iterable or a `worker_init_fn`; loaders with at most one worker; sources that are not known (a queue, a given reader).
-Classes of which no loader is seen, and those that only divide among ranks, are reported with low confidence.
+Classes of which no loader is seen are reported with low confidence, and so are those that divide among ranks, where it is not
+known that the loader has workers.
 
 **Cure:** in `__iter__`, take every `num_workers`-th sample (or file) from the `id` of `torch.utils.data.get_worker_info()`.
 **Versions:** all.
@@ -89,8 +90,12 @@ def _unsharded(program: Program, dataset: Dataset) -> _Found | None:
 
 
 def _confidence(loader: Loader | None, kinds: AbstractSet[str], path: Path) -> Confidence:
-    if loader is None or kinds != {"whole"} or knows_rank(path):
+    if loader is None or kinds != {"whole"}:
         return "low"
+    if knows_rank(
+        path
+    ):  # a part for each rank is not one for each worker; unless somebody counts workers as ranks
+        return "medium" if loader.workers == "some" else "low"
     return "high" if loader.workers == "some" else "medium"
 
 
@@ -260,6 +265,42 @@ RULE = Rule(
             data = Buffer(Rows(files), 1000)
             return DataLoader(data, batch_size=8, num_workers=4, worker_init_fn=seed_worker)
         """,
+        """
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Packed(IterableDataset):
+            def __init__(self, files, encode, length):
+                self.files, self.encode, self.length = files, encode, length
+
+            def __iter__(self):  # <- DLC402
+                waiting = []
+                for name in self.files:
+                    with open(name) as text:
+                        for line in text:
+                            waiting.extend(self.encode(line))
+                            while len(waiting) >= self.length:
+                                yield waiting[: self.length]
+                                waiting = waiting[self.length :]
+
+        def build(files, encode):
+            return DataLoader(Packed(files, encode, 512), batch_size=8, num_workers=4)
+        """,
+        """
+        import torch.distributed as dist
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Lines(IterableDataset):
+            def __init__(self, files):
+                self.files = files
+
+            def __iter__(self):  # <- DLC402
+                for name in self.files[dist.get_rank() :: dist.get_world_size()]:
+                    with open(name) as f:
+                        yield from f
+
+        def build(files):
+            return DataLoader(Lines(files), batch_size=8, num_workers=4)
+        """,
     ),
     clean=(
         """
@@ -376,6 +417,18 @@ RULE = Rule(
                         return
                     yield task
 
+        class Files(IterableDataset):
+            def __init__(self, tasks):
+                self.tasks = tasks
+            def __iter__(self):
+                while not self.tasks.empty():
+                    path = self.tasks.get()
+                    with open(path) as f:
+                        yield f.read()
+                for path in iter(self.tasks.get, None):
+                    with open(path) as f:
+                        yield f.read()
+
         class Archive(IterableDataset):
             def __init__(self, url):
                 self.data = wds.WebDataset(url).decode()
@@ -384,7 +437,7 @@ RULE = Rule(
                     yield sample["jpg"]
 
         def main(source, tasks):
-            return [DataLoader(d, num_workers=4) for d in (Received(source), Pending(tasks))], DataLoader(
+            return [DataLoader(d, num_workers=4) for d in (Received(source), Pending(tasks), Files(tasks))], DataLoader(
                 Archive("x"), num_workers=4
             )
         """,

@@ -25,6 +25,7 @@ from dlcheck.program.callees import callee_names
 from dlcheck.program.handed_on import SAMPLES_ANEW, is_handed_to
 from dlcheck.program.loaders import Loader
 from dlcheck.program.names import is_test
+from dlcheck.program.outside import own_methods
 from dlcheck.program.program import Program
 from dlcheck.program.scope import Scope
 from dlcheck.program.values import Absent, Known, Made, SelfOf, Value
@@ -109,6 +110,8 @@ def _is_training(program: Program, loader: Loader) -> Confidence | None:
 def _is_map_style(program: Program, value: Value) -> bool:
     """A data set that is known, and known not to be iterable."""
     match value:
+        case Made(what) if isinstance(what, str) and what.startswith("datasets.load_"):
+            return _is_table(value)
         case Made(what, _, _, _, _) if isinstance(what, str):
             return what.startswith(
                 ("torchvision.datasets.", "torch.utils.data.", "torch_geometric.", "timm.data.")
@@ -116,6 +119,21 @@ def _is_map_style(program: Program, value: Value) -> bool:
         case Made(what, _, _, _, _) | SelfOf(what) if isinstance(what, Scope) and what.kind == "class":
             return program.evaluator.method(what, "__getitem__") is not None
     return False
+
+
+def _is_table(value: Made) -> bool:
+    """A Hugging Face dataset that is neither streamed nor shuffled: ``load_dataset(...).map(...)``."""
+    done = set(str(value.what).split("."))
+    while isinstance(value.receiver, Made):
+        value = value.receiver
+    streamed = any(key in ("streaming", None) for key, _ in value.call.keywords)
+    return not streamed and not done & {
+        *_SHUFFLERS,
+        "to_iterable_dataset",
+        "sort",
+        "select",
+        "load_dataset_builder",
+    }
 
 
 def _order_is_no_matter(program: Program, loader: Loader) -> bool:
@@ -160,15 +178,26 @@ def _is_made_up(program: Program, expr: Expr, scope: Scope, seen: frozenset[str]
 
 def _shuffles(scope: Scope) -> bool:
     """The function (not a whole file) puts something in random order."""
-    return scope.kind == "function" and any(_last(site.call.func) in _SHUFFLERS for site in scope.calls)
+    return scope.kind == "function" and any(
+        _last(site.call.func) in _SHUFFLERS
+        or (
+            _last(site.call.func) == "sample"
+            and any(key in ("frac", "n", "random_state") for key, _ in site.call.keywords)
+        )
+        for site in scope.calls
+    )
 
 
 def _draws_or_shuffles(program: Program, cls: Scope) -> bool:
-    """The data set's items do not follow the index, or its set-up shuffles what they follow."""
+    """The data set's items do not follow the index, or its set-up shuffles what they follow; or there is only one."""
     dataset = program.dataset_of(cls)
     if dataset is None:
         return False
-    if any(_shuffles(step.scope) for step in dataset.setup_path.steps):
+    length = program.evaluator.method(cls, "__len__")
+    if length is not None and any(isinstance(e, Const) and e.value == 1 for e, _ in length.returns):
+        return True
+    set_up = [step.scope for step in dataset.setup_path.steps]
+    if any(map(_shuffles, (*set_up, *own_methods(dataset)))):
         return True
     method = program.evaluator.method(cls, "__getitem__")
     if method is None or len(method.params) < 2:
@@ -209,6 +238,20 @@ RULE = Rule(
     check=check,
     page=__doc__ or "",
     found=(
+        """
+        from accelerate import Accelerator
+        from datasets import load_dataset
+        from torch.utils.data import DataLoader
+
+        def main(model, optimizer, tokenize):
+            accelerator = Accelerator()
+            dataset = load_dataset("imdb").map(tokenize, batched=True)
+            train_loader = DataLoader(dataset["train"], batch_size=8)  # <- DLC404
+            model, optimizer, train_loader = accelerator.prepare(model, optimizer, train_loader)
+            for batch in train_loader:
+                accelerator.backward(model(**batch).loss)
+                optimizer.step()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader
@@ -312,6 +355,98 @@ RULE = Rule(
         """,
     ),
     clean=(
+        """
+        from datasets import load_dataset
+        from torch.utils.data import DataLoader
+
+        def streamed(model, optimizer, tokenize):
+            train_loader = DataLoader(load_dataset("c4", split="train", streaming=True).map(tokenize), batch_size=8)
+            for batch in train_loader:
+                model(**batch).loss.backward()
+                optimizer.step()
+
+        def shuffled():
+            return load_dataset("imdb", split="train").shuffle(seed=1).with_format("torch")
+
+        def by_hand(model, optimizer):
+            train_loader = DataLoader(shuffled(), batch_size=8)
+            for batch in train_loader:
+                model(**batch).loss.backward()
+                optimizer.step()
+        """,
+        """
+        from torch.utils.data import DataLoader, Dataset
+
+        class Picture(Dataset):
+            def __init__(self, pixels):
+                self.pixels = pixels
+
+            def __len__(self):
+                return 1
+
+            def __getitem__(self, index):
+                return self.pixels[index]
+
+        def fit(pixels, model, optimizer):
+            train_loader = DataLoader(Picture(pixels), batch_size=1)
+            for x in train_loader:
+                model(x).backward()
+                optimizer.step()
+        """,
+        """
+        import pandas as pd
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset
+
+        def main(model, optimizer):
+            table = pd.concat([pd.read_parquet("a.parquet").sample(n=99), pd.read_parquet("b.parquet")]).sample(frac=1)
+            train_loader = DataLoader(TensorDataset(torch.tensor(table.values)), batch_size=32)
+            for (x,) in train_loader:
+                model(x).backward()
+                optimizer.step()
+        """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Rows(Dataset):
+            def __init__(self, rows):
+                self.rows = rows
+                self.order = np.arange(len(rows))
+            def after_epoch(self):
+                np.random.shuffle(self.order)
+            def __len__(self):
+                return len(self.rows)
+            def __getitem__(self, i):
+                return self.rows[self.order[i]]
+
+        def train(rows, model, optimizer):
+            data = Rows(rows)
+            loader = DataLoader(data, batch_size=8)
+            for epoch in range(3):
+                for batch in loader:
+                    model(batch).backward()
+                    optimizer.step()
+                data.after_epoch()
+        """,
+        """
+        import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Sentences(Dataset):
+            def __getitem__(self, index):
+                return self.sentences[index]
+
+        def main(args, stream, model, optimizer):
+            dataset = stream(args.path) if args.stream else Sentences(args.path)
+            if isinstance(dataset, torch.utils.data.IterableDataset):
+                train_loader = DataLoader(dataset, batch_size=64)
+            else:
+                train_loader = DataLoader(dataset, batch_size=64, shuffle=True)
+            for batch in train_loader:
+                model(batch).backward()
+                optimizer.step()
+        """,
         """
         import torch
         from torch.utils.data import DataLoader

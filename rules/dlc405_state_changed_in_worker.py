@@ -5,8 +5,9 @@ process changes between epochs never reaches them; and what the items count or c
 with it. Neither gives an error. Source: documentation of `torch.utils.data` (*Multi-process data loading*); Hugging Face datasets
 issue 6673; torch issue 97326.
 
-**Found:** an attribute that the items read, set on the dataset in the epoch loop (directly, or by one of its methods), with
-persistent workers; an attribute that the items change, and that the main process reads, with loader workers.
+**Found:** an attribute that the items read, set on the dataset in the epoch loop (directly, or by one of its methods), or a
+list, dict or array that one of its methods fills there, with persistent workers; an attribute that the items change, and that
+the main process reads, with loader workers.
 
 **Left alone:** values in shared memory (`multiprocessing.Value`, tensors changed in place); caches that nobody else reads;
 attributes that the main process may have set itself, by taking an item; loaders without workers.
@@ -29,9 +30,16 @@ from dlcheck.program.outside import calls_of, family_of, is_dataset, named, own_
 from dlcheck.program.persistent import persists, runs_in
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope, Store
-from dlcheck.program.values import Made
+from dlcheck.program.values import Group, Made, Table
 
 _GROWS = frozenset({"append", "add", "extend", "update", "appendleft"})
+_PRIVATE = frozenset(
+    {
+        f"numpy.{name}"
+        for name in ("ones", "zeros", "full", "empty", "array", "arange", "ones_like", "zeros_like")
+    }
+    | {"collections.deque", "collections.defaultdict", "builtins.list", "builtins.dict", "builtins.set"}
+)
 _SHARED = ("multiprocessing", "Manager", "share_memory", "torch.multiprocessing", "ctypes")
 
 
@@ -72,10 +80,33 @@ def _set_between_epochs(
                 yield _never_seen(scope, store.at, store.attr or "", loader, confidence)
     for method in own_methods(dataset):
         changed = [s.attr for s in method.stores if is_self(s.base, method) and s.attr in read]
+        changed += [attr for attr in _filled(method) if attr in read and _is_plain(dataset, attr)]
         for site, base in calls_of(program, dataset, method) if changed else ():
             if runs_in(program, site.scope, site.block, loops):
                 if is_dataset(program, base, site.scope, dataset, loader):
                     yield _never_seen(site.scope, site.at, changed[0] or "", loader, confidence)
+
+
+def _filled(method: Scope) -> Iterator[str]:
+    """The attributes that a method puts something into: ``self.weights[i] = w``, ``self.pool.append(x)``."""
+    for store in method.stores:
+        if store.attr is None and isinstance(store.base, Attr) and is_self(store.base.base, method):
+            yield store.base.attr
+    for site in method.calls:
+        func = site.call.func
+        if isinstance(func, Attr) and func.attr in _GROWS and isinstance(func.base, Attr):
+            if is_self(func.base.base, method):
+                yield func.base.attr
+
+
+def _is_plain(dataset: Dataset, attr: str) -> bool:
+    """A list, dict or array in the memory of the process. Tensors may be shared."""
+    values = dataset.evaluator.instance_attribute(dataset.cls, attr)
+    return bool(values) and all(
+        isinstance(v, Group | Table)
+        or (isinstance(v, Made) and isinstance(v.what, str) and v.what in _PRIVATE)
+        for v in values
+    )
 
 
 def _never_seen(scope: Scope, at: At, attr: str, loader: Loader, confidence: Confidence) -> Report:
@@ -308,8 +339,60 @@ RULE = Rule(
                 pass
             return loader.dataset.report()
         """,
+        """
+        import numpy as np
+        from torch.utils.data import DataLoader, Dataset
+
+        class Hard(Dataset):
+            def __init__(self, samples):
+                self.samples = samples
+                self.weights = np.ones(len(samples))
+
+            def note(self, index, loss):
+                self.weights[index] = loss
+
+            def __len__(self):
+                return len(self.samples)
+
+            def __getitem__(self, index):
+                return index, self.samples[index] * self.weights[index]
+
+        def main(samples, model):
+            dataset = Hard(samples)
+            loader = DataLoader(dataset, 8, num_workers=4, persistent_workers=True)
+            for epoch in range(5):
+                for index, x in loader:
+                    loss = model(x)
+                    loss.backward()
+                    dataset.note(index, loss.item())  # <- DLC405
+        """,
     ),
     clean=(
+        """
+        import torch
+        from torch.utils.data import DataLoader, Dataset
+
+        class Hard(Dataset):
+            def __init__(self, samples):
+                self.samples = samples
+                self.weights = torch.ones(len(samples)).share_memory_()
+
+            def note(self, index, loss):
+                self.weights[index] = loss
+
+            def __len__(self):
+                return len(self.samples)
+
+            def __getitem__(self, index):
+                return index, self.samples[index] * self.weights[index]
+
+        def main(samples, model):
+            dataset = Hard(samples)
+            loader = DataLoader(dataset, 8, num_workers=4, persistent_workers=True)
+            for epoch in range(5):
+                for index, x in loader:
+                    dataset.note(index, model(x).item())
+        """,
         """
         from torch.utils.data import DataLoader, Dataset
 

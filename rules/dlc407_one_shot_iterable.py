@@ -80,27 +80,24 @@ def _kept_iterator(dataset: Dataset, method: Scope) -> tuple[str, At, tuple[Scop
     endless = any(source.kind == "endless" for source in sources(dataset))
     setup = {step.scope for step in setup_steps(dataset, dataset.cls)}
     for expr in used:
-        attr = _attribute(expr, method)
-        if not attr or endless or _made_anew(dataset, attr, setup):
-            continue
-        for step in setup:
-            for store in step.stores:
-                if store.attr == attr and is_self(store.base, step):
-                    values = dataset.evaluator.values(store.value, step)
-                    if values and all(_is_one_shot(v) for v in values):
-                        return attr, expr.at, (step, store.at)
+        for attr in _attributes(expr, method):
+            if endless or _made_anew(dataset, attr, setup):
+                continue
+            for step in setup:
+                for store in step.stores:
+                    if store.attr == attr and is_self(store.base, step):
+                        values = dataset.evaluator.values(store.value, step)
+                        if values and all(_is_one_shot(v) for v in values):
+                            return attr, expr.at, (step, store.at)
     return None
 
 
-def _attribute(expr: Expr, method: Scope) -> str:
-    """``x`` for ``self.x``, ``iter(self.x)``, ``enumerate(self.x)``."""
-    if (
-        isinstance(expr, Call)
-        and dotted(expr.func) in ("iter", "enumerate", "map", "filter", "zip")
-        and expr.args
-    ):
-        return next((found for a in expr.args if (found := _attribute(a, method))), "")
-    return expr.attr if isinstance(expr, Attr) and is_self(expr.base, method) else ""
+def _attributes(expr: Expr, method: Scope) -> list[str]:
+    """``x`` for ``self.x``, ``iter(self.x)``, ``enumerate(self.x)``, ``map(f, self.x)``."""
+    passed_on = ("iter", "enumerate", "map", "filter", "zip")
+    if isinstance(expr, Call) and dotted(expr.func) in passed_on:
+        return [found for argument in expr.args for found in _attributes(argument, method)]
+    return [expr.attr] if isinstance(expr, Attr) and is_self(expr.base, method) else []
 
 
 def _is_one_shot(value: Value) -> bool:
@@ -280,6 +277,26 @@ RULE = Rule(
                 return self
             def __next__(self):
                 return next(self.it)
+        """,
+        """
+        import csv
+        from torch.utils.data import DataLoader, IterableDataset
+
+        class Table(IterableDataset):
+            def __init__(self, path):
+                self.rows = csv.reader(open(path))
+
+            def numbers(self, row):
+                return [float(field) for field in row]
+
+            def __iter__(self):
+                return map(self.numbers, self.rows)  # <- DLC407
+
+        def main(path):
+            loader = DataLoader(Table(path), batch_size=8)
+            for epoch in range(3):
+                for batch in loader:
+                    print(batch)
         """,
     ),
     clean=(

@@ -186,6 +186,30 @@ RULE = Rule(
     ),
     clean=(
         """
+        import random
+        from torch.utils.data import DataLoader
+
+        def make_sampler(loaders):
+            iterators = {name: iter(loader) for name, loader in loaders.items()}
+            def sample(steps):
+                for _ in range(steps):
+                    name = random.choice(list(loaders))
+                    try:
+                        yield next(iterators[name])
+                    except StopIteration:
+                        iterators[name] = iter(loaders[name])
+                        yield next(iterators[name])
+            return sample
+
+        def main(parts_valid, score):
+            loaders_valid = {
+                name: DataLoader(part, batch_size=4, shuffle=True) for name, part in parts_valid.items()
+            }
+            sample = make_sampler(loaders_valid)
+            for epoch in range(50):
+                score(list(sample(30)))
+        """,
+        """
         # file: config.py
         from yacs.config import CfgNode
 

@@ -41,10 +41,13 @@ _TO_TENSOR = frozenset(
 ) | {f"torch.{kind}" for kind in ("Tensor", "FloatTensor", "HalfTensor", "DoubleTensor", "ByteTensor")}
 _AUGMENTS = re.compile(
     r"aug|transform|rotate|rot90|flip|crop|nois|warp|blur|resize|jitter|affine|erase|cutout|mixup|cutmix|elastic|perturb|"
-    r"perspective|colou?r|contrast|brightness|hue|gamma|normal\b|equalize|zoom|shift",
+    r"perspective|colou?r|contrast|brightness|hue|gamma|normal\b|equalize|zoom|shift|spectrogram|mfcc",
     re.IGNORECASE,
 )
 _NO_TENSOR = frozenset({"numpy", "item", "tolist", "size", "dim", "backward", "keys", "numel"})
+
+# Functions that a batch is handed on through.
+_DEEPEST = 2
 
 
 def check(program: Program) -> Iterator[Report]:
@@ -182,8 +185,8 @@ def _augments(flow: _Flow) -> bool:
     )
 
 
-def _in_helpers(flow: _Flow) -> Iterator[tuple[Scope, At, At, bool]]:
-    """The same in a function of the project that is handed the batch."""
+def _in_helpers(flow: _Flow, depth: int = 0) -> Iterator[tuple[Scope, At, At, bool]]:
+    """The same in a function of the project that is handed the batch, or that such a function hands it on to."""
     for site in flow.scope.calls:
         if not flow.inside(site.block) or not any(flow.is_batch(argument) for argument in site.call.args):
             continue
@@ -201,8 +204,11 @@ def _in_helpers(flow: _Flow) -> Iterator[tuple[Scope, At, At, bool]]:
             }
             if given:
                 named = bool(_AUGMENTS.search(function.name))
-                for scope, origin, back, augments in _round_trips(_Flow(flow.program, function, None, given)):
+                inner = _Flow(flow.program, function, None, given)
+                for scope, origin, back, augments in _round_trips(inner):
                     yield scope, origin, back, augments or named
+                if depth < _DEEPEST:
+                    yield from _in_helpers(inner, depth + 1)
 
 
 RULE = Rule(
@@ -271,6 +277,42 @@ RULE = Rule(
                     picture = jitter(to_pil_image(image))
                     views.append(to_tensor(picture))  # <- DLC502
                 model(torch.stack(views), labels).backward()
+        """,
+        """
+        import numpy as np
+        import torch
+        from skimage.transform import rotate
+        from torch.utils.data import DataLoader
+
+        class Training:
+            def __init__(self, dataset, model):
+                self.model = model
+                self.loader = DataLoader(dataset, batch_size=8, shuffle=True, num_workers=4)
+
+            def turned(self, images):
+                turned = [rotate(image, np.random.uniform(-9, 9)) for image in images.numpy()]
+                return torch.from_numpy(np.stack(turned))  # <- DLC502
+
+            def step(self, images, labels):
+                images = self.turned(images)
+                self.model(images, labels).backward()
+
+            def run(self):
+                for images, labels in self.loader:
+                    self.step(images, labels)
+        """,
+        """
+        import librosa
+        import numpy as np
+        import torch
+        from torch.utils.data import DataLoader
+
+        def train(dataset, model, optimizer):
+            for waves, labels in DataLoader(dataset, 8, shuffle=True, num_workers=4):
+                mels = [librosa.feature.melspectrogram(y=wave) for wave in waves.numpy()]
+                mels = torch.tensor(np.array(mels))  # <- DLC502
+                model(mels, labels).backward()
+                optimizer.step()
         """,
     ),
     clean=(

@@ -387,3 +387,10 @@ def dotted(expr: Expr) -> str:
         return ""
     names.append(expr.id)
     return ".".join(reversed(names))
+
+
+def root_name(expr: Expr) -> str:
+    """``a`` of ``a.b[0].c``, else an empty string."""
+    while isinstance(expr, (Attr, Sub)):
+        expr = expr.base
+    return expr.id if isinstance(expr, Name) else ""

@@ -212,6 +212,8 @@ def _walrus(node: ast.NamedExpr) -> Expr:
 
 def _joined(node: ast.JoinedStr) -> Expr:
     parts = [part.value for part in node.values if isinstance(part, ast.FormattedValue)]
+    if node.values and isinstance(node.values[0], ast.Constant):
+        parts.insert(0, node.values[0])  # how it begins: ``f"cuda:{rank}"``
     return Other("fstring", _exprs(parts), _at(node))
 
 

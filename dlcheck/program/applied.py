@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dlcheck.facts.model import Attr, Call, Const, dotted
+from dlcheck.facts.model import Attr, Call, Const, Name, dotted
+from dlcheck.program.arguments import Arguments
 from dlcheck.program.options import SETTINGS_NAMES, parser_default
+from dlcheck.program.registries import entered, is_registry
 from dlcheck.program.scope import Scope
 from dlcheck.program.settings_files import NAMESPACES, READERS, WRAPPERS, settings_read
 from dlcheck.program.tables import dict_call, has
@@ -35,6 +37,7 @@ _SAME_AS_ARGUMENT = {
     "builtins.int", "builtins.list", "builtins.tuple", "builtins.sorted", "builtins.reversed", "copy.copy",
     "copy.deepcopy", "builtins.bool", "builtins.str",
 }  # fmt: skip
+_IMPORTERS = frozenset({"importlib.import_module", "pytest.importorskip"})
 
 
 def attribute(evaluator: Evaluator, value: Value, attr: str, expr: Attr, scope: Scope) -> Values:
@@ -112,6 +115,10 @@ def called(evaluator: Evaluator, value: Value, call: Call, scope: Scope) -> Valu
             return tuple(v for v in found if isinstance(v, (Known, Group, Table))) or (
                 Made(name, call, scope),
             )
+        case External(name) if name in _IMPORTERS and call.args:
+            return _imported(evaluator, evaluator.values(call.args[0], scope), scope) or (
+                Made(name, call, scope),
+            )
         case External(name):
             return (Made(name, call, scope),)
         case Ref(inner, _):
@@ -122,6 +129,8 @@ def called(evaluator: Evaluator, value: Value, call: Call, scope: Scope) -> Valu
                 Made(v.what, v.call, v.scope, (*calls, *v.before), v.receiver) if isinstance(v, Made) else v
                 for v in made
             )
+        case Method(receiver, "get") if is_registry(receiver):
+            return entered(evaluator, receiver)
         case Method(receiver, attr):
             return _called_method(evaluator, receiver, attr, call, scope)
         case Made(what, _, _, _, _) | SelfOf(what) if isinstance(what, Scope) and what.kind == "class":
@@ -141,7 +150,35 @@ def _called_ref(evaluator: Evaluator, inner: Scope, call: Call, scope: Scope) ->
         return (Made(inner, call, scope),)
     if not inner.returns:
         return (Known(None),)
-    return join(*(evaluator.values(expr, inner) for expr, _ in inner.returns))
+    imported = _imported_by_name(evaluator, inner, call, scope)
+    return imported or join(*(evaluator.values(expr, inner) for expr, _ in inner.returns))
+
+
+def _imported_by_name(evaluator: Evaluator, inner: Scope, call: Call, scope: Scope) -> Values:
+    """``lazy_import("h5py")``, for a function of the project that returns ``importlib.import_module(name)``."""
+    for expr, _ in inner.returns:
+        if not isinstance(expr, Call) or not expr.args or not isinstance(expr.args[0], Name):
+            continue
+        position = next((n for n, p in enumerate(inner.params) if p.name == expr.args[0].id), None)
+        if position is None or inner.self_name is not None:
+            continue
+        if any(isinstance(v, External) and v.name in _IMPORTERS for v in evaluator.values(expr.func, inner)):
+            given = Arguments(evaluator, call, scope).get(expr.args[0].id, position)
+            return _imported(evaluator, given, scope)
+    return ()
+
+
+def _imported(evaluator: Evaluator, names: Values, scope: Scope) -> Values:
+    """The modules of these names, if they are known for sure."""
+    out: list[Value] = []
+    for name in names:
+        if not isinstance(name, Known) or name.by_default or not isinstance(name.value, str):
+            return ()
+        if not name.value.replace(".", "_").isidentifier():
+            return ()
+        path = evaluator.project.find(name.value, scope.module.path)
+        out.append(External(name.value) if path is None else ModuleRef(path))
+    return tuple(out)
 
 
 def _called_method(evaluator: Evaluator, receiver: Value, attr: str, call: Call, scope: Scope) -> Values:
@@ -196,6 +233,8 @@ def element(evaluator: Evaluator, value: Value, keys: Values) -> Values:
                 return evaluator.values(call.args[index], scope)
         case Made(what) if isinstance(what, str) and what.endswith(".random_split"):
             return (value,)  # a subset, of whatever was split
+        case Made(what) if isinstance(what, str) and what.startswith("datasets.load_"):
+            return (value,)  # a split of a Hugging Face dataset
     return (UNKNOWN,)
 
 
@@ -207,6 +246,9 @@ def iterated(evaluator: Evaluator, value: Value, index: int | None) -> Values:
             if index is not None:
                 return join(*(element(evaluator, v, (Known(index),)) for v in found))
             return found
+        case Made(_, Call(Attr(_, "items", _)), _, _, Table(entries, _, loose)) if index == 1:
+            held = (*loose, *(e for group in entries.values() for e in group))
+            return join(*(evaluator.values(e.expr, e.scope) for e in held)) or (UNKNOWN,)
         case Made("builtins.enumerate", call, scope, _, _) if call.args:
             if index == 1:
                 return join(*(iterated(evaluator, v, None) for v in evaluator.values(call.args[0], scope)))

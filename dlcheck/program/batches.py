@@ -17,13 +17,24 @@ _DEEPEST = 3
 
 def holds_objects(program: Program, loader: Loader) -> bool:
     """Batches hold objects of a class of the project that has no ``pin_memory``: torch hands them on as they are."""
+    return any(_is_object(program, value, 0) for value in _collated(program, loader))
+
+
+def holds_graphs(program: Program, loader: Loader) -> bool:
+    """Batches hold graphs of DGL, which cannot be pinned."""
+    return any(
+        isinstance(value, Made) and isinstance(value.what, str) and value.what.startswith("dgl.")
+        for value in _collated(program, loader)
+    )
+
+
+def _collated(program: Program, loader: Loader) -> Iterator[Value]:
+    """The parts of the batches that collate functions of the project make."""
     for function in program.functions_given(loader, "collate_fn"):
         parts = [part for expr, _ in function.returns for part in _parts(expr)]
         parts += [store.value for store in function.stores if isinstance(store.base, Name)]
         for part in parts:
-            if any(_is_object(program, v, 0) for v in program.values(part, function)):
-                return True
-    return False
+            yield from program.values(part, function)
 
 
 def _parts(expr: Expr) -> Iterator[Expr]:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 # The calls of one name, by what they call: with their number in the order of reading.
 _Table = dict[int, list[tuple[int, CallSite, Ref]]]
 _Callers = list[tuple[CallSite, int]]
-_HANDING_OVER = frozenset({"submit", "apply_async", "start_new_thread", "spawn"})
+_HANDING_OVER = frozenset(
+    {"submit", "to_thread", "run_in_executor", "apply_async", "start_new_thread", "spawn"}
+    | {"map", "imap", "imap_unordered"}
+)
 
 
 class Callers:
@@ -64,7 +67,8 @@ class Callers:
         self._known[id(scope)] = (len(self._indexed), out)
         owner = scope.owner
         seen: set[int] = set()
-        for name in self._names(scope):
+        names = self._names(scope)
+        for name in names:
             self._asked.setdefault(name, []).append(scope)
             table = self._table(name)
             found = [entry for target in self._targets_of(scope) for entry in table.get(id(target), ())]
@@ -76,6 +80,8 @@ class Callers:
                     seen.add(id(site))
                     explicit = owner is None or scope.is_static or (ref.scope is scope and not ref.bound)
                     out.append((site, 0 if explicit else 1))
+        if any(self._targets.get(name, ()) is None for name in names):
+            self._known.pop(id(scope), None)  # asked for while a table is made: there may be more
         return out
 
     def subclasses(self, cls: Scope) -> list[Scope]:
@@ -156,7 +162,10 @@ class Callers:
         nested = made is None  # asked for again on the way: what is being made is not complete
         if not nested:
             self._targets[name] = None
-        for number in range(count, len(sites)):
+        # Plain names first: what ``model.train()`` calls may depend on who calls ``train(model)``.
+        for number in sorted(
+            range(count, len(sites)), key=lambda n: not isinstance(sites[n].call.func, Name)
+        ):
             site = sites[number]
             for value in self._evaluator.values(site.call.func, site.scope):
                 if isinstance(value, Ref):
@@ -184,7 +193,8 @@ class Callers:
 
 def handed_over(site: CallSite) -> Call | None:
     """The call that another thread or process makes: of ``f(a, b)`` for ``Thread(target=f, args=(a, b))``, for
-    ``executor.submit(f, a, b)``, for ``mp.spawn(f, args=(a, b))`` (whose first argument is the number of the process).
+    ``executor.submit(f, a, b)``, for ``mp.spawn(f, args=(a, b))`` (whose first argument is the number of the process); for
+    ``executor.map(partial(f, a), values)``, with what it takes of the values not known.
     """
     call = site.call
     name = last_name(call.func)
@@ -194,8 +204,11 @@ def handed_over(site: CallSite) -> Call | None:
     target = given.get("target")
     if target is not None:
         return Call(target, _items(given.get("args")), _entries(given.get("kwargs")), call.at)
-    if name == "submit" and call.args:
-        return Call(call.args[0], call.args[1:], call.keywords, call.at)
+    if name in ("submit", "to_thread", "run_in_executor"):
+        handed = call.args[1:] if name == "run_in_executor" else call.args
+        return Call(handed[0], handed[1:], call.keywords, call.at) if handed else None
+    if name in ("map", "imap", "imap_unordered"):
+        return _mapped(call)
     if name in ("apply_async", "start_new_thread") and call.args:
         args = given.get("args") or (call.args[1] if len(call.args) > 1 else None)
         return Call(call.args[0], _items(args), _entries(given.get("kwds")), call.at)
@@ -205,6 +218,14 @@ def handed_over(site: CallSite) -> Call | None:
         if function is not None:
             return Call(function, (Other("process", (), call.at), *_items(args)), (), call.at)
     return None
+
+
+def _mapped(call: Call) -> Call | None:
+    partial = call.args[0] if len(call.args) > 1 else None
+    if not isinstance(partial, Call) or last_name(partial.func) != "partial" or not partial.args:
+        return None
+    taken = tuple(Other("element", (), call.at) for _ in call.args[1:])
+    return Call(partial.args[0], (*partial.args[1:], *taken), partial.keywords, call.at)
 
 
 def _items(expr: Expr | None) -> tuple[Expr, ...]:

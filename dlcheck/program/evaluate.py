@@ -31,6 +31,7 @@ from dlcheck.facts.model import (
     Sub,
     dotted,
 )
+from dlcheck.program import names
 from dlcheck.program.applied import attribute, called, element, iterated
 from dlcheck.program.arguments import Arguments
 from dlcheck.program.callers import Callers
@@ -51,6 +52,7 @@ from dlcheck.program.values import (
     Ref,
     SelfOf,
     Table,
+    Text,
     Value,
     Values,
     join,
@@ -118,6 +120,8 @@ class Evaluator:
                 return join(self.values(then, scope), self.values(orelse, scope))
             case Op("and" | "or", operands, _):
                 return join(*(self.values(operand, scope) for operand in operands))
+            case Other("fstring", (Const(str(text), _), *_), _) | Op("%" | "+", (Const(str(text), _), _), _):
+                return (Text(text.partition("%")[0]),)
             case Op(op, operands, _):
                 return self._arithmetic(op, operands, scope)
             case Seq(kind, items, _):
@@ -185,7 +189,7 @@ class Evaluator:
                 module = self.project.module(target)
                 if module is not None and name in module.scope.bindings:
                     return self.module_name(module, name)
-            elif name in _STAR_NAMES.get(star.module, ()):
+            elif name in names.STAR_NAMES.get(star.module, ()):
                 return (External(f"{star.module}.{name}"),)
         return (External(f"builtins.{name}"),) if name in _BUILTINS else (UNKNOWN,)
 
@@ -381,13 +385,8 @@ class Evaluator:
 
 
 def is_property(scope: Scope) -> bool:
+    """A method that stands behind an attribute."""
     return any(dotted(d).rpartition(".")[2] in ("property", "cached_property") for d in scope.node.decorators)
 
 
-_STAR_NAMES: dict[str, frozenset[str]] = {
-    "torch.utils.data": frozenset(
-        ["Dataset", "IterableDataset", "DataLoader", "TensorDataset", "Subset", "random_split"]
-    ),
-    "torch": frozenset(["Tensor", "tensor", "load", "device", "no_grad"]),
-}
 _BUILTINS = frozenset(dir(builtins))

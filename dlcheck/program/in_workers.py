@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from dlcheck.facts.model import At, Expr, dotted, walk
 from dlcheck.program.loaders import Loader
-from dlcheck.program.paths import Path, PathCall
-from dlcheck.program.program import Program
+from dlcheck.program.paths import Path, PathCall, function_path
+from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope
 
 # A test that speaks of these asks whether it runs in a worker, or how many there are.
@@ -31,6 +32,31 @@ class WorkerPath:
     def certain(self) -> bool:
         """Some loader is seen whose workers are not merely possible by a default of 0 that callers may change."""
         return any(loader.workers in ("some", "unknown") for loader in self.loaders)
+
+
+@dataclass(eq=False)
+class Collator(Dataset):
+    """A class of the project whose instances collate batches: a dataset as far as its set-up and its loaders go, with what it
+    does for a batch in the place of what is done for an item.
+    """
+
+    method: Scope | None = None
+
+    @cached_property
+    def item_path(self) -> Path:
+        assert self.method is not None
+        return function_path(self.evaluator, self.method, "batch")
+
+
+def collators(program: Program) -> Iterator[Collator]:
+    """The collators of loaders with workers, or with a number that is not known."""
+    found: dict[Scope, Collator] = {}
+    for loader in _with_workers(program.loaders):
+        for method in program.functions_given(loader, "collate_fn"):
+            if method.owner is not None:
+                new = Collator(method.owner, False, program.evaluator, method=method)
+                found.setdefault(method, new).loaders.append(loader)
+    yield from found.values()
 
 
 def worker_paths(program: Program) -> Iterator[WorkerPath]:

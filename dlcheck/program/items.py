@@ -37,7 +37,7 @@ _PLAIN_METHODS = frozenset(
         "lower",
     ]
 )
-_GROWS = frozenset({"append", "extend", "insert", "add", "update"})
+GROWS = frozenset({"append", "extend", "insert", "add", "update"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ def _grows(scope: Scope, name: str) -> bool:
         func = site.call.func
         if (
             isinstance(func, Attr)
-            and func.attr in _GROWS
+            and func.attr in GROWS
             and isinstance(func.base, Name)
             and func.base.id == name
         ):

@@ -1,17 +1,19 @@
-"""Places that run only the first time: behind a check that what they make is not there yet."""
+"""Places that run only the first time, behind a check that what they make is not there yet; or for one item of many."""
 
 from __future__ import annotations
 
-from dlcheck.facts.model import Attr, Call, Const, Expr, If, Name, Op, Return, Sub, dotted
+from dlcheck.facts.model import Attr, Call, Const, Expr, If, Name, Op, Other, Return, Sub, dotted
 from dlcheck.program.scope import Block, Scope
 
 
 def is_lazy(block: Block | None, scope: Scope, at: tuple[int, int, int, int]) -> bool:
-    """Whether a place runs only the first time: behind a check that what it makes is not there yet."""
+    """Whether a place runs only the first time, behind a check that what it makes is not there yet; or for one item of many."""
     if block is not None:
         for around in block.chain():
-            if around.kind == "if" and _asks_missing(around.node.test, scope, around):
-                return True
+            if around.kind == "if":
+                test = around.node.test
+                if _asks_missing(test, scope, around) or _asks_for_one_item(test, scope):
+                    return True
             if around.kind in ("else", "orelse") and isinstance(around.node, If):
                 if _asks_present(around.node.test, scope, around):
                     return True
@@ -34,10 +36,32 @@ def is_lazy(block: Block | None, scope: Scope, at: tuple[int, int, int, int]) ->
     return False
 
 
+def _asks_for_one_item(test: Expr, scope: Scope) -> bool:
+    """``if index == 0:``, ``if index % 1000 == 0:`` in a method that gets the index of one item."""
+    if scope.name != "__getitem__" or len(scope.params) < 2:
+        return False
+    match test:
+        case Op("and", operands, _):
+            return any(_asks_for_one_item(operand, scope) for operand in operands)
+        case Op("==", (left, right), _):
+            return any(_is_index(side, scope.params[1].name) for side in (left, right))
+    return False
+
+
+def _is_index(expr: Expr, index: str) -> bool:
+    if isinstance(expr, Op) and expr.op == "%":
+        expr = expr.operands[0]
+    return isinstance(expr, Name) and expr.id == index
+
+
 def _filled(expr: Expr, scope: Scope, block: Block | None) -> bool:
     """The thing that a check asks for is made behind the check: stored there, or by a method called there."""
+    if isinstance(expr, Other) and expr.kind == "walrus":  # ``if (env := self.env) is None:``
+        return _filled(expr.parts[1], scope, block)
     if isinstance(expr, Name):
-        return any(b.kind in ("assign", "unpack", "with") for b in scope.bindings.get(expr.id, ()))
+        return expr.id in scope.globals or any(
+            b.kind in ("assign", "unpack", "with") for b in scope.bindings.get(expr.id, ())
+        )
     if isinstance(expr, Sub):
         return True
     if not isinstance(expr, Attr):
@@ -85,7 +109,7 @@ def _asks_present(test: Expr, scope: Scope, block: Block | None) -> bool:
             return any(_asks_present(operand, scope, block) for operand in operands) and not any(
                 _off_by_default(operand, scope) for operand in operands
             )
-        case Attr():
+        case Attr() | Other("walrus", _, _):
             return _filled(test, scope, block)
     return False
 

@@ -23,7 +23,6 @@ from dlcheck.program.values import (
     Method,
     SelfOf,
     Table,
-    Unknown,
     Value,
     Values,
     join,
@@ -195,15 +194,12 @@ class Loader:
             )
         )
 
-    @property
-    def dataset_unknown(self) -> bool:
-        return any(
-            isinstance(d, (Unknown, Method)) or (isinstance(d, Made) and d.what == "") for d in self.datasets
-        )
-
     @cached_property
     def is_iterable(self) -> bool:
-        """Some dataset of the loader is known to be an ``IterableDataset``."""
+        """Some dataset of the loader is known to be an ``IterableDataset``, or a check around the call says so."""
+        around = self.site.block.chain() if self.site.block is not None else ()
+        if any(block.kind == "if" and _asks_iterable(block.node.test) for block in around):
+            return True
         if any(self.evaluator.is_a(c, names.ITERABLE_DATASETS) for c in self.dataset_classes):
             return True
         return any("IterableDataset" in n or n.startswith("webdataset.") for n in self.dataset_names)
@@ -235,6 +231,14 @@ class Loader:
             texts.append(scope.name)
             scope = scope.parent
         return _words(texts)
+
+
+def _asks_iterable(test: Expr) -> bool:
+    """``isinstance(dataset, IterableDataset)``."""
+    match test:
+        case Call(Name("isinstance", _), (_, kind), _, _):
+            return dotted(kind).endswith("IterableDataset")
+    return False
 
 
 def _asks_for_cuda(value: Value) -> bool:

@@ -12,6 +12,11 @@ def guarded(block: Block | None) -> bool:
     return any(b.kind == "if" and _asks_for_main(b.node.test) for b in around)
 
 
+def asks_for_other(test: Expr) -> bool:
+    """``__name__ != "__main__"``."""
+    return isinstance(test, Op) and test.op == "!=" and _asks_for_main(Op("==", test.operands, test.at))
+
+
 def _asks_for_main(test: Expr) -> bool:
     match test:
         case Op("==", operands, _):

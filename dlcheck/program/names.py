@@ -53,14 +53,6 @@ GRAPH_LOADERS = frozenset(
 )  # fmt: skip
 LOADERS = TORCH_LOADERS | GRAPH_LOADERS
 
-LIGHTNING_MODULES = frozenset(
-    f"{package}.{name}"
-    for package in (
-        "lightning", "lightning.pytorch", "pytorch_lightning", "lightning.pytorch.core", "pytorch_lightning.core",
-        "lightning.pytorch.core.module", "lightning.pytorch.core.datamodule", "lightning.pytorch.demos.boring_classes",
-    )
-    for name in ("LightningModule", "LightningDataModule", "BoringModel")
-)  # fmt: skip
 LIGHTNING_PACKAGES = ("lightning", "pytorch_lightning")
 LIGHTNING_HOOKS = {
     "train_dataloader": "train",
@@ -109,6 +101,11 @@ CONTAINERS = {
     "netCDF4.Dataset": "netCDF file",
     "xarray.open_dataset": "netCDF file",
     "rasterio.open": "raster file",
+    "openslide.OpenSlide": "slide",
+    "openslide.open_slide": "slide",
+    "tiffslide.TiffSlide": "slide",
+    "tifffile.TiffFile": "TIFF file",
+    "pandas.HDFStore": "HDF5 file",
     "pyarrow.parquet.ParquetFile": "Parquet file",
     "duckdb.connect": "DuckDB database",
 }
@@ -162,6 +159,14 @@ CPU_COUNTS = frozenset(
         "os.sched_getaffinity", "os.process_cpu_count", "torch.cuda.device_count",
     }
 )  # fmt: skip
+
+# What ``from module import *`` brings, of what matters here.
+STAR_NAMES = {
+    "torch.utils.data": frozenset(
+        ["Dataset", "IterableDataset", "DataLoader", "TensorDataset", "Subset", "random_split"]
+    ),
+    "torch": frozenset(["Tensor", "tensor", "load", "device", "no_grad"]),
+}
 
 
 def is_test(path: str) -> bool:

@@ -18,6 +18,8 @@ from dlcheck.program.values import Group, PartialRef, Ref
 # Opening these reads no more than a header.
 _READERS = names.DECODERS | {"nibabel.load.get_fdata", "nibabel.load.get_data"}
 _LAZY_OPENERS = {"rasterio.open", "nibabel.load", "decord.VideoReader", "av.open"}
+# These decode the whole file, even where only the shape of it is asked for.
+_WHOLE = _READERS - _LAZY_OPENERS - {"PIL.Image.open", "pydicom.dcmread"}
 _ARRAYS = {"numpy.load", "torch.load", "scipy.io.loadmat", "numpy.loadtxt", "safetensors.torch.load_file"}
 _JOINS = {
     "torch.cat",
@@ -71,7 +73,7 @@ class Pass:
         if (
             is_lazy(block, scope, self.site.at)
             or is_guarded(self.path, scope, block)
-            or _header_only(self.site)
+            or (reader not in _WHOLE and _header_only(self.site))
         ):
             return None
         if self._put_end_to_end():
@@ -104,8 +106,10 @@ class Pass:
         if scope.is_generator or depth > 2:
             return
         for site in scope.calls:
-            if not is_lazy(site.block, scope, site.at) and not _header_only(site):
-                yield from self._readers(site, scope, depth + 1)
+            if not is_lazy(site.block, scope, site.at):
+                found = list(self._readers(site, scope, depth + 1))
+                if not _header_only(site) or not _WHOLE.isdisjoint(found):
+                    yield from found
 
     def _mapped(self) -> tuple[str, Expr] | None:
         """``pool.map(read, samples)``: (what ``read`` reads with, the samples)."""

@@ -146,10 +146,7 @@ def _walk(
             for target, owner in _targets(path, value, cls):
                 given = _given(path, step, site.call, target, value)
                 _walk(path, target, owner, given, lazy=inner_lazy, repeats=inner_repeats, depth=depth + 1)
-    for attr, block, method in _properties(path.evaluator, scope, cls):
-        inner_lazy = step.lazy or is_lazy(block, scope, attr.at)
-        inner_repeats = step.repeats or loop_around(block) is not None
-        _walk(path, method, cls, set(), lazy=inner_lazy, repeats=inner_repeats, depth=depth + 1)
+    _walk_properties(path, step, cls, depth)
     if path.kind in ("item", "iter"):
         for sub, block in scope.subs:
             for value in path.evaluator.values(sub.base, scope):
@@ -165,17 +162,20 @@ def _walk(
                     _walk(path, getter, inner, names, lazy=step.lazy, repeats=again, depth=depth + 1)
 
 
-def _properties(
-    evaluator: Evaluator, scope: Scope, cls: Scope | None
-) -> Iterator[tuple[Attr, Block | None, Scope]]:
-    """The properties of its own class that a method asks for, each with where it does."""
-    if cls is None or scope.self_name is None or scope.owner is None:
+def _walk_properties(path: Path, step: Step, cls: Scope | None, depth: int) -> None:
+    """``self.files``, where the class computes it each time it is asked for."""
+    scope = step.scope
+    if cls is None or scope.self_name is None:
         return
     for attr, block in scope.attrs:
-        if isinstance(attr.base, Name) and attr.base.id == scope.self_name:
-            method = evaluator.method(cls, attr.attr)
-            if method is not None and method is not scope and is_property(method):
-                yield attr, block, method
+        if not isinstance(attr.base, Name) or attr.base.id != scope.self_name:
+            continue
+        method = path.evaluator.method(cls, attr.attr)
+        if method is not None and is_property(method):
+            names = {method.self_name or ""} if path.varies(attr.base, step) else set()
+            lazy = step.lazy or is_lazy(block, scope, attr.at)
+            again = step.repeats or loop_around(block) is not None
+            _walk(path, method, cls, names, lazy=lazy, repeats=again, depth=depth + 1)
 
 
 # Transforms in transforms in transforms.

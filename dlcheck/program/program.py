@@ -94,6 +94,7 @@ class Program:
         self.evaluator = Evaluator(project)
         self.loaders: tuple[Loader, ...] = ()
         self.consumption = Consumption(self.evaluator, ())
+        self._transfers: dict[Use, list[Transfer]] = {}
         self._link()
 
     def _link(self) -> None:
@@ -212,7 +213,10 @@ class Program:
     # -- roles and frequency ----------------------------------------------------------------------------------------
 
     def transfers(self, use: Use) -> list[Transfer]:
-        return transfers(self.evaluator, use)
+        """The device transfers of the batches of a use; worked out once."""
+        if use not in self._transfers:
+            self._transfers[use] = transfers(self.evaluator, use)
+        return self._transfers[use]
 
     def role(self, loader: Loader) -> Role:
         """Whether a loader feeds training or evaluation: by what its loops do, else by the names around it."""
@@ -290,14 +294,6 @@ class Program:
             for use in self.uses_of[loader]
             if use.kind in ("for", "comp", "next", "list")
         )
-
-    def goes_to_cuda(self, loader: Loader) -> Transfer | None:
-        """A transfer of the loader's batches to a CUDA device, if one is seen."""
-        for use in self.uses_of[loader]:
-            for transfer in self.transfers(use):
-                if transfer.device == "cuda":
-                    return transfer
-        return None
 
     def reads_files(self, loader: Loader) -> PathCall | str | None:
         """The evidence that items are read or decoded from files: a call of the item path, or a known dataset's name."""

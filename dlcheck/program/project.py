@@ -32,10 +32,6 @@ class Module:
         return tuple(self.scope.descend())
 
     @property
-    def is_package(self) -> bool:
-        return self.path.endswith("__init__.py")
-
-    @property
     def is_notebook(self) -> bool:
         return self.path.endswith(".ipynb")
 

@@ -31,6 +31,7 @@ SEEDERS = frozenset(
         "torch.random.manual_seed",
     }
 )
+_INITIAL_SEEDS = frozenset({"torch.initial_seed", "torch.random.initial_seed"})
 RESEEDS = frozenset({"seed", "manual_seed", "set_state", "setstate"})
 
 # What a seed is computed from: a number that stands there, a setting of the program, the worker's number, or
@@ -81,6 +82,31 @@ def _is_worker_info(value: Value) -> bool:
         "torch.utils.data.get_worker_info",
         "torch.utils.data._utils.worker.get_worker_info",
     )
+
+
+def is_worker_seed(expr: Expr, scope: Scope, evaluator: Evaluator, depth: int = 0) -> bool:
+    """The worker's own seed, which stays the same for an epoch: ``torch.initial_seed() % 2**32``, ``get_worker_info().seed``."""
+    if depth > 4:
+        return False
+    match expr:
+        case Op("%", (left, _), _):
+            return is_worker_seed(left, scope, evaluator, depth + 1)
+        case Call(_, args, _, _):
+            called = callee_names(evaluator, expr, scope)
+            if any(name in _INITIAL_SEEDS for name in called):
+                return True
+            whole = "builtins.int" in called and len(args) == 1
+            return whole and is_worker_seed(args[0], scope, evaluator, depth + 1)
+        case Attr(base, "seed", _):
+            return any(_is_worker_info(value) for value in evaluator.values(base, scope))
+        case Name(name, _) if len(scope.bindings.get(name, ())) == 1:
+            binding = scope.bindings[name][0]
+            return (
+                binding.kind == "assign"
+                and binding.value is not None
+                and is_worker_seed(binding.value, scope, evaluator, depth + 1)
+            )
+    return False
 
 
 def _of_name(name: str, scope: Scope, evaluator: Evaluator, worker: str, depth: int) -> frozenset[Source]:

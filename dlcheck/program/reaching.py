@@ -24,7 +24,7 @@ def reaching(bindings: list[Binding], scope: Scope, at: At | None) -> list[Bindi
             if binding.block is not None and any(loop in binding.block.chain() for loop in loops):
                 out.append(binding)
             continue
-        if _exclusive(binding.block, around):
+        if exclusive(binding.block, around):
             continue
         out.append(binding)
         if binding.block is None or binding.block in around:
@@ -32,7 +32,7 @@ def reaching(bindings: list[Binding], scope: Scope, at: At | None) -> list[Bindi
     return out or bindings
 
 
-def _exclusive(block: Block | None, around: list[Block]) -> bool:
+def exclusive(block: Block | None, around: list[Block]) -> bool:
     """A block that cannot have run where the blocks ``around`` are running: the other branch of one ``if``."""
     if block is None:
         return False

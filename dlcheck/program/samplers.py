@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dlcheck.facts.model import Attr, Call, Name
+from dlcheck.program.endless import endless_loop
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.loaders import Loader
 from dlcheck.program.scope import Scope
@@ -25,19 +26,16 @@ def _never_ends(evaluator: Evaluator, value: Value, depth: int) -> bool:
             return True
     elif value.what.kind == "class":
         method = evaluator.method(value.what, "__iter__")
-        if method is not None and _yields_in_while(evaluator, method):
+        if method is not None and _yields_for_ever(evaluator, method):
             return True
     given = (*value.call.args, *(v for _, v in value.call.keywords))
     inner = (v for a in given if isinstance(a, (Name, Attr, Call)) for v in evaluator.values(a, value.scope))
     return any(_never_ends(evaluator, v, depth + 1) for v in inner)
 
 
-def _yields_in_while(evaluator: Evaluator, method: Scope) -> bool:
-    """The method, or a generator of its own class that it goes over, yields in a ``while`` loop."""
+def _yields_for_ever(evaluator: Evaluator, method: Scope) -> bool:
+    """The method, or a generator of its own class that it goes over, yields in a loop that is never left."""
     called = (v for site in method.calls for v in evaluator.values(site.call.func, method))
     own = [v.scope for v in called if isinstance(v, Ref) and v.scope.owner in (method.owner, None)]
-    return any(
-        block is not None and any(around.kind == "while" for around in block.chain())
-        for generator in (method, *own)
-        for _, block in generator.yields
-    )
+    yields = (block for generator in (method, *own) for _, block in generator.yields)
+    return any(block is not None and endless_loop(list(block.chain())) for block in yields)

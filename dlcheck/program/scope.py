@@ -127,6 +127,7 @@ class Scope:
     tries: list[tuple[Try, Block | None]] = field(default_factory=list)
     branches: list[tuple[If, Block | None]] = field(default_factory=list)
     breaks: list[tuple[Simple, Block | None]] = field(default_factory=list)
+    continues: list[tuple[Simple, Block | None]] = field(default_factory=list)
     attrs: list[tuple[Attr, Block | None]] = field(default_factory=list)
     subs: list[tuple[Sub, Block | None]] = field(default_factory=list)
     names: list[tuple[Name, Block | None]] = field(default_factory=list)
@@ -148,15 +149,6 @@ class Scope:
     @property
     def is_generator(self) -> bool:
         return bool(self.yields)
-
-    @cached_property
-    def qualname(self) -> str:
-        names: list[str] = []
-        scope: Scope | None = self
-        while scope is not None and scope.kind != "module":
-            names.append(scope.name)
-            scope = scope.parent
-        return ".".join(reversed(names))
 
     @cached_property
     def owner(self) -> Scope | None:

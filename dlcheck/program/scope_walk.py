@@ -52,6 +52,9 @@ def build(module: Module, body: tuple[Stmt, ...]) -> Scope:
     return scope
 
 
+_AFTER_INIT = ("__post_init__", "__attrs_post_init__")
+
+
 class _Walk:
     """One walk over the statements of one scope. Functions and classes inside are walked as scopes of their own."""
 
@@ -159,8 +162,8 @@ class _Walk:
             case Simple(kind, names, parts, _):
                 if kind in ("global", "nonlocal"):
                     scope.globals.update(names)
-                if kind == "break":
-                    scope.breaks.append((node, block))
+                if kind in ("break", "continue"):
+                    (scope.breaks if kind == "break" else scope.continues).append((node, block))
                 for part in parts:
                     self.expr(part, block)
 
@@ -185,6 +188,9 @@ class _Walk:
         for value in (*node.bases, *(v for _, v in node.keywords), *node.decorators):
             self.expr(value, block)
         _Walk(inner).body(node.body, None)
+        for name in _AFTER_INIT:  # what a generated ``__init__`` runs
+            if name in inner.functions:
+                inner.functions.setdefault("__init__", inner.functions[name])
 
     def parameters(self, params: tuple[Param, ...], at: At) -> None:
         for position, param in enumerate(params):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dlcheck.facts.model import Attr, Call, Comp, Const, Expr, Lambda, Name, parts_of, walk
+from dlcheck.facts.model import Attr, Call, Comp, Cond, Const, Expr, Lambda, Name, Op, dotted, parts_of, walk
 from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.lazy import is_lazy
-from dlcheck.program.scope import Scope
+from dlcheck.program.scope import Scope, Store
 from dlcheck.program.values import Ref
 
 _RANDOM = ("random.", "numpy.random", "torch.rand", "torch.randint", "torch.randperm", "uuid.")
@@ -54,11 +54,27 @@ def spread(step: Step, kind: str, evaluator: Evaluator) -> None:
                         break
         for store in scope.stores:
             if isinstance(store.base, Name) and store.base.id == scope.self_name and store.attr is not None:
-                if store.augmented or varies(store.value, step, evaluator):
-                    if not is_lazy(store.block, scope, store.at):
-                        step.attributes.add(store.attr)
+                if store.attr in step.attributes or is_lazy(store.block, scope, store.at):
+                    continue
+                if store.augmented or _moves(store) or varies(store.value, step, evaluator):
+                    step.attributes.add(store.attr)
         if len(step.varying) + len(step.attributes) == before:
             return
+
+
+def _moves(store: Store) -> bool:
+    """``self.part = (self.part + 1) % self.parts``: made from what it was; ``self.file = self.file or opened()`` is not."""
+    before = f"{dotted(store.base)}.{store.attr}"
+    match store.value:
+        case Cond(_, then, orelse, _):
+            possible: tuple[Expr, ...] = (then, orelse)
+        case Op("or", operands, _):
+            possible = operands
+        case value:
+            possible = (value,)
+    if any(dotted(expr) == before for expr in possible):
+        return False
+    return any(isinstance(part, Attr) and dotted(part) == before for part in walk(store.value))
 
 
 def varies(expr: Expr, step: Step, evaluator: Evaluator) -> bool:

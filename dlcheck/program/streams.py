@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import (
-    Attr,
-    Call,
-    Const,
-    Expr,
-    For,
-    If,
-    Name,
-    Return,
-    Simple,
-    Stmt,
-    Sub,
-    Try,
-    While,
-    With,
-    dotted,
-    walk,
-)
+from dlcheck.facts.model import Attr, Call, Expr, For, Name, Slice, Sub, dotted, walk
 from dlcheck.program import names
+from dlcheck.program.callees import callee_names
+from dlcheck.program.endless import endless_loop
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.paths import Path, extend
 from dlcheck.program.program import Dataset, reads_file
@@ -44,6 +30,7 @@ _THROUGH = frozenset(
     "enumerate zip map filter iter reversed islice chain from_iterable tqdm starmap zip_longest takewhile dropwhile "
     "track progress_bar".split()
 )
+_FILES = re.compile(r"(file|path|shard|url|archive|tar|name|part|doc|document)s?(_?list)?$", re.IGNORECASE)
 _ENDLESS = frozenset({"itertools.count", "itertools.cycle", "itertools.repeat"})
 _WHOLE = frozenset(
     {
@@ -154,7 +141,7 @@ def _of_function(evaluator: Evaluator, function: Scope, cls: Scope, depth: int) 
     for item, block in function.yields:
         loops = [b for b in (block.chain() if block is not None else ()) if b.kind in ("for", "while")][::-1]
         bound = _bound_in(function, loops)
-        endless = _endless(loops)
+        endless = endless_loop(loops)
         if endless is not None:
             out.append(Source("endless", endless.node.test, function, cls))
             continue
@@ -162,7 +149,8 @@ def _of_function(evaluator: Evaluator, function: Scope, cls: Scope, depth: int) 
         for loop in loops:
             if loop.kind == "for":
                 roots += _of_loop(evaluator, loop, bound, function, cls, depth)
-            else:
+            elif not roots or not _uses(loop.node.test, bound):
+                # Else it only empties what the loop around it fills.
                 roots += _of_while(evaluator, loop, function, cls)
         if item.delegates and item.value is not None and not _uses(item.value, bound):
             roots += _of_expr(evaluator, item.value, function, cls, depth)
@@ -180,10 +168,37 @@ def _of_loop(
     counts = any(
         isinstance(v, Made) and v.what == "builtins.range" for v in evaluator.values(node.iterable, function)
     )
+    if {source.kind for source in found} == {"unknown"} and _opened_in(evaluator, function, loop):
+        return [Source("whole", node.iterable, function, cls)]
     if counts and (_draws_in(function, loop) or not _used_inside(function, loop, _targets_of(node))):
         # A number of samples that are drawn or made, or a number of rounds over something else.
         return [Source("drawn", node.iterable, function, cls)]
     return found
+
+
+def _opened_in(evaluator: Evaluator, function: Scope, loop: Block) -> bool:
+    """What the loop goes over is a list of files: it is called so, and the loop opens each of them."""
+    listed = loop.node.iterable
+    while True:
+        if (
+            isinstance(listed, Call)
+            and _last(listed.func) in ("enumerate", "sorted", "list", "tqdm")
+            and listed.args
+        ):
+            listed = listed.args[0]
+        elif isinstance(listed, Sub) and isinstance(listed.index, Slice):
+            listed = listed.base
+        else:
+            break
+    if not isinstance(listed, Name | Attr) or not _FILES.search(_last(listed)):
+        return False
+    return any(
+        isinstance(argument, Name) and argument.id in _targets_of(loop.node)
+        for site in function.calls
+        if site.block is not None and loop in site.block.chain()
+        if any(map(reads_file, callee_names(evaluator, site.call, function)))
+        for argument in site.call.args[:1]
+    )
 
 
 def _of_while(evaluator: Evaluator, loop: Block, function: Scope, cls: Scope) -> list[Source]:
@@ -191,8 +206,17 @@ def _of_while(evaluator: Evaluator, loop: Block, function: Scope, cls: Scope) ->
     for site in function.calls:
         if _last(site.call.func) in ("read", "readline", "readinto"):
             if site.block is not None and loop in site.block.chain():
-                return [Source("whole", site.call, function, cls)]
+                if not _made_in(function, loop, site.call):
+                    return [Source("whole", site.call, function, cls)]
     return [Source("unknown", loop.node.test, function, cls)]
+
+
+def _made_in(function: Scope, loop: Block, call: Call) -> bool:
+    """The loop itself opens what it reads."""
+    base = call.func.base if isinstance(call.func, Attr) else None
+    return isinstance(base, Name) and any(
+        b.block is not None and loop in b.block.chain() for b in function.bindings.get(base.id, ())
+    )
 
 
 def _of_expr(evaluator: Evaluator, expr: Expr, scope: Scope, cls: Scope, depth: int) -> list[Source]:
@@ -313,40 +337,6 @@ def _annotated(annotation: Expr | None) -> bool:
     return annotation is not None and dotted(annotation).rpartition(".")[2] in _SEQUENCES
 
 
-def _endless(loops: list[Block]) -> Block | None:
-    """The one of the loops around a yield that is ``while True`` and is never left."""
-    for loop in loops:
-        if loop.kind == "while" and isinstance(loop.node.test, Const) and loop.node.test.value:
-            if not _leaves(loop.node.body, False):
-                return loop
-    return None
-
-
-def _leaves(body: tuple[Stmt, ...], nested: bool) -> bool:
-    """Statements that leave the loop that they stand in: ``return``, or a ``break`` that is no inner loop's."""
-    for statement in body:
-        match statement:
-            case Return():
-                return True
-            case Simple("break", _, _, _):
-                if not nested:
-                    return True
-            case If(_, then, orelse, _):
-                if _leaves(then, nested) or _leaves(orelse, nested):
-                    return True
-            case For(_, _, inner, orelse, _) | While(_, inner, orelse, _):
-                if _leaves(inner, True) or _leaves(orelse, nested):
-                    return True
-            case With(_, inner, _):
-                if _leaves(inner, nested):
-                    return True
-            case Try(inner, handlers, orelse, final, _):
-                parts = (inner, *(h.body for h in handlers), orelse, final)
-                if any(_leaves(part, nested) for part in parts):
-                    return True
-    return False
-
-
 def _draws_in(function: Scope, loop: Block) -> bool:
     return any(
         site.block is not None and loop in site.block.chain() and _last(site.call.func) in _DRAWS
@@ -368,6 +358,12 @@ def _bound_in(function: Scope, loops: list[Block]) -> set[str]:
                 for b in bindings
             ):
                 bound.add(name)
+        for site in function.calls:
+            func = site.call.func
+            if isinstance(func, Attr) and func.attr in ("append", "extend") and isinstance(func.base, Name):
+                if site.block is not None and set(site.block.chain()) & set(loops):
+                    if any(_uses(argument, bound) for argument in site.call.args):
+                        bound.add(func.base.id)
         if len(bound) == size:
             break
     return bound

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlcheck.facts.model import Attr, Call, Expr, Lambda, dotted
+from dlcheck.facts.model import Attr, Call, Expr, Lambda, Name, Other, dotted, walk
 from dlcheck.program.callers import handed_over
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.program import Program
-from dlcheck.program.scope import Block, CallSite, Scope
-from dlcheck.program.values import External, Made, PartialRef, Ref
+from dlcheck.program.scope import Block, CallSite, Loop, Scope
+from dlcheck.program.values import External, Known, Made, PartialRef, Ref
 
 _POOLS = (
     "concurrent.futures.ThreadPoolExecutor",
@@ -18,8 +19,17 @@ _POOLS = (
     "multiprocessing.dummy.Pool",
 )
 _THREADS = frozenset({"threading.Thread"})
+_STARTERS = frozenset(
+    {
+        "threading.Thread",
+        "threading.Timer",
+        "_thread.start_new_thread",
+        "thread.start_new_thread",
+        "asyncio.to_thread",
+    }
+)
 # Methods of a pool that run a function once, and those that run it once for each of many values.
-_ONCE = frozenset({"submit", "apply_async"})
+_ONCE = frozenset({"submit", "apply_async", "to_thread", "run_in_executor"})
 _MANY = frozenset({"map", "imap", "imap_unordered", "map_async", "starmap", "starmap_async"})
 
 
@@ -88,16 +98,30 @@ def _maps(site: CallSite) -> Call | None:
 
 def _is_threaded(evaluator: Evaluator, site: CallSite) -> bool:
     func = site.call.func
-    for value in evaluator.values(func, site.scope):
-        if isinstance(value, External) and value.name in ("threading.Thread", "threading.Timer"):
-            return True
-        if isinstance(value, External) and value.name in (
-            "_thread.start_new_thread",
-            "thread.start_new_thread",
-        ):
-            return True
+    if _awaited(site):
+        return False  # one thing after the other
+    if any(isinstance(v, External) and v.name in _STARTERS for v in evaluator.values(func, site.scope)):
+        return True
+    if isinstance(func, Attr) and func.attr == "run_in_executor":
+        executor = evaluator.values(site.call.args[0], site.scope) if site.call.args else ()
+        return all(v == Known(None) or (isinstance(v, Made) and v.what in _POOLS) for v in executor)
     if isinstance(func, Attr) and func.attr in _ONCE | _MANY:
         return any(isinstance(v, Made) and v.what in _POOLS for v in evaluator.values(func.base, site.scope))
+    return False
+
+
+def _awaited(site: CallSite) -> bool:
+    """``await asyncio.to_thread(f)``, ``await asyncio.wait_for(asyncio.to_thread(f), 60)``: one at a time."""
+    value = getattr(site.statement, "value", None)
+    for part in walk(value) if value is not None else ():
+        if isinstance(part, Other) and part.kind == "await":
+            awaited = part.parts[0]
+            while isinstance(awaited, Call) and awaited is not site.call and awaited.args:
+                if dotted(awaited.func).rpartition(".")[2] not in ("wait_for", "shield"):
+                    break
+                awaited = awaited.args[0]
+            if awaited is site.call:
+                return True
     return False
 
 
@@ -126,7 +150,7 @@ def _functions(program: Program, expr: Expr, scope: Scope) -> tuple[Scope, ...]:
 
 def _side_by_side(site: CallSite, loop: Block | None) -> bool:
     """Started in a loop that does not wait for each thread before it starts the next."""
-    if loop is None:
+    if loop is None or _used_up(site, loop):
         return False
     return not any(
         isinstance(other.call.func, Attr)
@@ -137,3 +161,37 @@ def _side_by_side(site: CallSite, loop: Block | None) -> bool:
         and "queue" not in dotted(other.call.func).lower()
         for other in site.scope.calls
     )
+
+
+def _used_up(site: CallSite, loop: Block) -> bool:
+    """Each turn of the loop takes what its thread gives, in a loop of its own: ``for batch in Prefetcher(loader)``, or
+    ``while (batch := queue.get()) is not None``.
+    """
+    around = set(site.block.chain()) if site.block is not None else set()
+    made = {
+        name
+        for name, bindings in site.scope.bindings.items()
+        if any(b.value is not None and site.call in walk(b.value) for b in bindings)
+    }
+    for inner in site.scope.loops:
+        if inner.inner in around or inner.block is None or loop not in inner.block.chain():
+            continue
+        parts = list(walk(inner.iterable)) if inner.iterable is not None else []
+        if site.call in parts or any(isinstance(p, Name) and p.id in made for p in parts):
+            return True
+        if any(isinstance(p, Attr) and p.attr == "get" for p in parts):
+            return True
+        takes = (
+            other
+            for other in site.scope.calls
+            if (other.block is not None and inner.inner in other.block.chain()) or other.call in _test(inner)
+        )
+        if any(
+            isinstance(t.call.func, Attr) and t.call.func.attr == "get" and not t.call.args for t in takes
+        ):
+            return True
+    return False
+
+
+def _test(loop: Loop) -> Iterator[Expr]:
+    return walk(loop.node.test) if loop.kind == "while" else iter(())

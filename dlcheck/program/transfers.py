@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Lambda, Name, Seq, Star, Sub, dotted, walk
+from dlcheck.facts.model import Attr, Call, Const, Expr, Lambda, Name, Seq, Star, Sub, dotted, walk
 from dlcheck.program.arguments import Arguments
+from dlcheck.program.batch_parts import BatchParts, Kind, bound_by
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.scope import Block, Scope
-from dlcheck.program.uses import Use, names_in
-from dlcheck.program.values import External, Known, Made, Method, Ref, SelfOf, Value
+from dlcheck.program.uses import Use
+from dlcheck.program.values import External, Known, Made, Method, Ref, SelfOf, Text, Value
 
+_LABELS = re.compile(r"label|target|(^|[._])(y|gt)$")
 _DEEPEST_DEVICE = 5
-_VIEWS = frozenset(
-    {"unsqueeze", "squeeze", "view", "reshape", "permute", "transpose", "t", "detach", "requires_grad_", "flatten", "items",
-     "values", "keys", "__getitem__", "get", "expand", "chunk", "split"}
-)  # fmt: skip
 _DTYPES = frozenset(
     "float float16 float32 float64 half bfloat16 double int int8 int16 int32 int64 long short uint8 "
     "bool".split()
@@ -27,7 +27,8 @@ _DTYPES = frozenset(
 class Transfer:
     """A batch, or a part of it, moved to a device.
 
-    ``device``: cuda, cpu or unknown. ``copied``: the batch is cast or copied first, which loses pinning.
+    ``device``: cuda, cpu or unknown. ``copied``: the batch is cast or copied first, which loses pinning; or it is a
+    graph, which cannot be pinned.
     """
 
     use: Use
@@ -39,127 +40,95 @@ class Transfer:
     copied: bool
     base: str = ""
 
+    @property
+    def is_label(self) -> bool:
+        """By its name, what is moved is small."""
+        return isinstance(self.call.func, Attr) and bool(_LABELS.search(_name_of(self.call.func.base)))
+
 
 def transfers(evaluator: Evaluator, use: Use) -> list[Transfer]:
     """The device transfers of the batches of one use, in helpers of the project as well."""
     if use.target is None:
         return []
-    bound = names_in(use.target)
-    if use.skips_first and isinstance(use.target, Seq) and use.target.items:
-        bound -= names_in(use.target.items[0])
-    inner = use.inner
+    target = use.target
+    if use.skips_first and isinstance(target, Seq) and target.items:
+        target = Seq(target.kind, target.items[1:], target.at)
     out: list[Transfer] = []
-    _transfers(evaluator, use, use.scope, inner, use.at, bound, out, set(), 0)
+    parts = BatchParts(use.scope, use.inner, use.at, bound_by(target))
+    _transfers(evaluator, use, parts, out, set(), 0)
     return out
 
 
 def _transfers(
-    evaluator: Evaluator,
-    use: Use,
-    scope: Scope,
-    inner: Block | None,
-    start: At,
-    bound: set[str],
-    out: list[Transfer],
-    seen: set[int],
-    depth: int,
+    evaluator: Evaluator, use: Use, parts: BatchParts, out: list[Transfer], seen: set[int], depth: int
 ) -> None:
-    def inside(block: Block | None, at: At) -> bool:
-        if inner is not None:
-            return block is not None and inner in block.chain()
-        return (at[0], at[1]) >= (start[0], start[1])
-
-    views = set(bound)
-    for _ in range(4):
-        size = len(views)
-        for name, bindings in scope.bindings.items():
-            for binding in bindings:
-                if name in views or binding.value is None or not inside(binding.block, binding.at):
-                    continue
-                if binding.kind in ("assign", "unpack", "for") and _is_view(binding.value, views):
-                    views.add(name)
-        if len(views) == size:
-            break
+    scope = parts.scope
     for site in scope.calls:
-        if not inside(site.block, site.at):
+        if not parts.inside(site.block, site.at):
             continue
-        moved = _moved(evaluator, site.call, scope, views)
+        moved = _moved(evaluator, site.call, parts)
         if moved is not None:
             copied, device, non_blocking, base = moved
             out.append(Transfer(use, scope, site.call, site.block, device, non_blocking, copied, base))
             continue
-        if depth >= 3 or not _is_handed(site.call, views):
+        if depth >= 3 or not _is_handed(site.call, parts):
             continue
-        for function in _applied(evaluator, site.call, scope, views):
-            if id(function) not in seen:
+        for function, given in _handed_to(evaluator, site.call, parts):
+            if given and id(function) not in seen:
                 seen.add(id(function))
-                given = {function.params[0].name}
-                _transfers(evaluator, use, function, None, (0, 0, 0, 0), given, out, seen, depth + 1)
-        for value in evaluator.values(site.call.func, scope):
-            target = _function_of(evaluator, value)
-            if target is None or id(target) in seen:
-                continue
-            skip = 1 if target.self_name is not None else 0
-            arguments = Arguments(evaluator, site.call, scope)
-            given = set()
-            for position, param in enumerate(target.params[skip:]):
-                exprs = arguments.given(param.name, None if param.kind == "keyword" else position)
-                if any(where is scope and _is_view(expr, views) for expr, where in exprs):
-                    given.add(param.name)
-            if given:
-                seen.add(id(target))
-                _transfers(evaluator, use, target, None, (0, 0, 0, 0), given, out, seen, depth + 1)
+                inner = BatchParts(function, None, (0, 0, 0, 0), given)
+                _transfers(evaluator, use, inner, out, seen, depth + 1)
 
 
-def _is_handed(call: Call, views: set[str]) -> bool:
+def _handed_to(evaluator: Evaluator, call: Call, parts: BatchParts) -> Iterator[tuple[Scope, set[str]]]:
+    """The functions of the project that a call hands the batch to, each with the parameters that get it."""
+    scope = parts.scope
+    for function in _applied(evaluator, call, parts):
+        yield function, {function.params[0].name}
+    for value in evaluator.values(call.func, scope):
+        target = _function_of(evaluator, value)
+        if target is None:
+            continue
+        skip = 1 if target.self_name is not None else 0
+        arguments = Arguments(evaluator, call, scope)
+        given = set()
+        for position, param in enumerate(target.params[skip:]):
+            exprs = arguments.given(param.name, None if param.kind == "keyword" else position)
+            if any(where is scope and parts.is_part(expr) for expr, where in exprs):
+                given.add(param.name)
+        yield target, given
+
+
+def _is_handed(call: Call, parts: BatchParts) -> bool:
     """Whether a call may be handed a batch: what it calls is followed only then."""
-    if any(isinstance(argument, Star) or _is_view(argument, views) for argument in call.args):
+    if any(isinstance(argument, Star) or parts.is_part(argument) for argument in call.args):
         return True
-    return any(key is None or _is_view(value, views) for key, value in call.keywords)
+    return any(key is None or parts.is_part(value) for key, value in call.keywords)
 
 
-def _applied(evaluator: Evaluator, call: Call, scope: Scope, views: set[str]) -> list[Scope]:
+def _applied(evaluator: Evaluator, call: Call, parts: BatchParts) -> list[Scope]:
     """The functions of one argument that a call gets along with a batch: ``map(lambda x: x.cuda(), batch)``."""
-    if not any(_is_view(a, views) for a in call.args):
+    if not any(parts.is_part(a) for a in call.args):
         return []
-    handed = [a for a in call.args if isinstance(a, (Lambda, Name)) and not _is_view(a, views)]
-    found = [v.scope for a in handed for v in evaluator.values(a, scope) if isinstance(v, Ref)]
+    handed = [a for a in call.args if isinstance(a, (Lambda, Name)) and not parts.is_part(a)]
+    found = [v.scope for a in handed for v in evaluator.values(a, parts.scope) if isinstance(v, Ref)]
     return [
         f for f in found if f.kind in ("function", "lambda") and len(f.params) == 1 and f.self_name is None
     ]
 
 
-def _is_view(expr: Expr, views: set[str]) -> bool:
-    """A batch, a part of one, or a view of it: not a copy."""
-    match expr:
-        case Name(name, _):
-            return name in views
-        case Sub(base, _, _):
-            return _is_view(base, views)
-        case Attr(base, attr, _):
-            return attr not in ("shape", "dtype", "device") and _is_view(base, views)
-        case Seq(_, items, _):
-            return any(_is_view(item, views) for item in items)
-        case Call(Attr(base, attr, _), _, _, _) if attr in _VIEWS:
-            return _is_view(base, views)
-        case Call(func, args, _, _) if args:
-            name = dotted(func).rpartition(".")[2]
-            return name in ("Variable", "tuple", "list", "enumerate", "zip", "dict") and any(
-                _is_view(a, views) for a in args
-            )
-    return False
-
-
 def _moved(
-    evaluator: Evaluator, call: Call, scope: Scope, views: set[str]
+    evaluator: Evaluator, call: Call, parts: BatchParts
 ) -> tuple[bool, Literal["cuda", "cpu", "unknown"], Literal["yes", "no", "unknown"], str] | None:
     """If a call moves a batch to a device: whether it is copied first, which device, whether it blocks."""
-    func = call.func
+    func, scope = call.func, parts.scope
     if not isinstance(func, Attr) or func.attr not in ("to", "cuda", "type"):
         return None
-    copied, base = _origin(evaluator, func.base, scope, views)
-    if base is None:
+    kind = parts.kind(func.base)
+    if kind is Kind.NONE:
         return None
+    copied = kind is Kind.MADE or parts.of_graph(func.base)
+    base = dotted(func.base) or next((n.id for n in walk(func.base) if isinstance(n, Name)), "")
     if func.attr == "cuda":
         return copied, "cuda", _non_blocking(evaluator, call, scope), base
     if not call.args and not call.keywords:
@@ -168,8 +137,8 @@ def _moved(
     if target is None:
         return None
     if func.attr == "type":
-        kind = _tensor_type(evaluator, target, scope)
-        return (copied, "cuda", _non_blocking(evaluator, call, scope), base) if kind == "cuda" else None
+        given = _tensor_type(evaluator, target, scope)
+        return (copied, "cuda", _non_blocking(evaluator, call, scope), base) if given == "cuda" else None
     if _is_dtype(evaluator, target, scope):
         target = next((v for k, v in call.keywords if k == "device"), None)
         if target is None:
@@ -177,18 +146,14 @@ def _moved(
     return copied, device_of(evaluator, target, scope), _non_blocking(evaluator, call, scope), base
 
 
-def _origin(evaluator: Evaluator, expr: Expr, scope: Scope, views: set[str]) -> tuple[bool, str | None]:
-    """(copied on the way, name of the batch part) of what a transfer moves; no name: not a batch."""
-    if _is_view(expr, views):
-        return False, dotted(expr) or next((n.id for n in walk(expr) if isinstance(n, Name)), "")
-    match expr:
-        case Call(Attr(base, _, _), _, _, _):
-            _, name = _origin(evaluator, base, scope, views)
-            return True, name
-        case Call(_, args, _, _) if args:
-            _, name = _origin(evaluator, args[0], scope, views)
-            return True, name
-    return True, None
+def _name_of(part: Expr) -> str:
+    """``labels`` for ``labels[:, 0]`` and for ``batch["labels"].view(-1)``."""
+    match part:
+        case Sub(_, Const(str(key), _), _):
+            return key
+        case Sub(base, _, _) | Call(Attr(base, _, _), _, _, _):
+            return _name_of(base)
+    return dotted(part)
 
 
 def _non_blocking(evaluator: Evaluator, call: Call, scope: Scope) -> Literal["yes", "no", "unknown"]:
@@ -247,6 +212,8 @@ def _device_kind(evaluator: Evaluator, value: Value, depth: int) -> Literal["cud
             return (
                 "cuda" if text.startswith(("cuda", "gpu")) else "cpu" if text in ("cpu", "mps") else "unknown"
             )
+        case Text(start):
+            return "cuda" if start.startswith("cuda") else "unknown"
         case Known(number) if type(number) is int:
             return "cuda"
         case Made(what, call, scope, _, _) if isinstance(what, str):
@@ -254,7 +221,7 @@ def _device_kind(evaluator: Evaluator, value: Value, depth: int) -> Literal["cud
                 return "cuda"
             if what == "torch.device" and call.args and depth < _DEEPEST_DEVICE:
                 return device_of(evaluator, call.args[0], scope, depth + 1)
-            if any(text_says_cuda(a) for a in call.args):
+            if any(text_says_cuda(a) for a in (call.func, *call.args)):  # ``"cuda:{}".format(rank)``
                 return "cuda"
             if what == "" and "device" in dotted(call.func).lower():
                 return "cuda" if says_cuda(scope.module.scope) else "unknown"

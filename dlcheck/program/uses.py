@@ -46,6 +46,11 @@ _NOT_BATCHES = frozenset(
 )
 _NOT_BATCHES_OF = frozenset({"fit", "device", "to", "Adam", "SGD"})
 _NOT_ITS_BATCHES = frozenset({"dataset", "sampler", "batch_size", "batch_sampler"})
+# What these give are the elements of what they are given.
+_GIVE_THE_SAME = frozenset(
+    {"enumerate", "iter", "reversed", "list", "tuple", "sorted", "filter", "cycle", "islice", "zip"}
+    | {"tqdm", "trange", "track"}
+)
 # Iterators of what they are given, whatever it is called.
 _HOLD_ANYTHING = (
     "builtins.",
@@ -222,20 +227,21 @@ class Consumption:
         """The Lightning hook that a loader is built in."""
         return lightning_hook(self.evaluator, loader.scope)
 
-    def _iterates_container(self, expr: Expr, scope: Scope) -> bool:
+    def _iterates_container(self, expr: Expr, scope: Scope, depth: int = 0) -> bool:
         """``for loader in [a, b]`` goes over loaders, not over batches."""
         values = self.evaluator.values(expr, scope)
-        if any(isinstance(v, Made) and id(v.call) in self._by_call for v in values):
+        if depth > _DEEPEST_WRAP or any(isinstance(v, Made) and id(v.call) in self._by_call for v in values):
             return False
         for value in values:
             if isinstance(value, (Group, Table)):
                 return True
             if isinstance(value, Made) and isinstance(value.what, str):
-                if (
-                    value.what in ("builtins.enumerate", "builtins.iter", "builtins.reversed")
-                    and value.call.args
-                ):
-                    return self._iterates_container(value.call.args[0], value.scope)
+                if value.what.rpartition(".")[2] in _GIVE_THE_SAME:
+                    given = [a for a in value.call.args if not isinstance(a, Star)]
+                    holders = [a for a in given if self.loaders_in(a, value.scope)]
+                    return bool(holders) and all(
+                        self._iterates_container(a, value.scope, depth + 1) for a in holders
+                    )
             if isinstance(value, Made) and isinstance(value.receiver, Table):
                 return True
         return False
@@ -358,7 +364,3 @@ def _target_of(statement: object, call: Call) -> Expr | None:
     if targets and value is not None and any(e is call for e in walk(value)):
         return targets[0]  # type: ignore[no-any-return]
     return None
-
-
-def names_in(expr: Expr) -> set[str]:
-    return {e.id for e in walk(expr) if isinstance(e, Name)}

@@ -38,6 +38,13 @@ class Unknown:
 
 
 @dataclass(frozen=True, slots=True)
+class Text:
+    """A text of which only the beginning is known: ``f"cuda:{rank}"``."""
+
+    start: str
+
+
+@dataclass(frozen=True, slots=True)
 class External:
     """Something of another package, by its full name: ``torch.utils.data.DataLoader``, ``builtins.enumerate``."""
 
@@ -81,7 +88,9 @@ class Made:
 
     def _key(self) -> tuple[object, ...]:
         what = self.what if isinstance(self.what, str) else id(self.what)
-        return (what, id(self.call), id(self.scope), tuple(id(c) for c, _ in self.before))
+        # ``tables.items()`` gives what each of the tables holds.
+        table = id(self.receiver) if isinstance(self.receiver, Table) else None
+        return (what, id(self.call), id(self.scope), tuple(id(c) for c, _ in self.before), table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,7 @@ Value: TypeAlias = (
     Known
     | Absent
     | Unknown
+    | Text
     | External
     | ModuleRef
     | Ref
@@ -190,8 +200,3 @@ def may_be(values: Values, constant: str | int | float | bool | None) -> bool:
     return any(
         isinstance(v, Known) and v.value == constant and type(v.value) is type(constant) for v in values
     )
-
-
-def is_known(values: Values) -> bool:
-    """No possible value is unknown."""
-    return bool(values) and not any(isinstance(v, (Unknown, Made, SelfOf, Method)) for v in values)
