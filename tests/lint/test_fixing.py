@@ -9,6 +9,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from rule_examples import examples
 
 from dlcheck.cli.main import main
 from dlcheck.lint.api import CheckResult, check_paths
@@ -16,7 +17,9 @@ from dlcheck.lint.fixing import fix_all
 from dlcheck.lint.registry import all_rules
 from dlcheck.lint.rule import Rule
 
-_EXAMPLES = [pytest.param(r, e, id=f"{r.code}-{n}") for r in all_rules() for n, e in enumerate(r.found, 1)]
+_EXAMPLES = [
+    pytest.param(r, e, id=f"{r.code}-{n}") for r in all_rules() for n, e in enumerate(examples(r, "found"), 1)
+]
 
 
 def _lay_out(example: str, folder: Path) -> None:

@@ -6,13 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+from rule_examples import examples
 
 from dlcheck.lint.examples import run_example
 from dlcheck.lint.registry import all_rules
 from dlcheck.lint.rule import Rule
 
-_FOUND = [pytest.param(r, e, id=f"{r.code}-{n}") for r in all_rules() for n, e in enumerate(r.found, 1)]
-_CLEAN = [pytest.param(r, e, id=f"{r.code}-{n}") for r in all_rules() for n, e in enumerate(r.clean, 1)]
+_FOUND = [
+    pytest.param(r, e, id=f"{r.code}-{n}") for r in all_rules() for n, e in enumerate(examples(r, "found"), 1)
+]
+_CLEAN = [
+    pytest.param(r, e, id=f"{r.code}-{n}") for r in all_rules() for n, e in enumerate(examples(r, "clean"), 1)
+]
 
 
 @pytest.mark.parametrize(("rule", "example"), _FOUND)
