@@ -5,12 +5,12 @@ always on macOS and Windows, an import of torch and a copy of the whole dataset 
 everything that a worker cached is lost. Source: documentation of `DataLoader(persistent_workers=)`; torch issue 15849.
 
 **Found:** a training loader whose worker count is known to be above 0, consumed in an epoch loop that is seen, with
-`persistent_workers` left out or `False`; and an evaluation loader that is consumed from inside the training loop.
+`persistent_workers` left out or `False`.
 
 **Left alone:** programs that change the dataset or a part of it between epochs (persistent workers would never see the
 change), or that may: by a method of a class that is not seen, whose result nobody takes. Endless samplers; loaders that are
-built anew anyway, or of which only the first batch is drawn, again and again (DLC207). Evaluation loaders, epochs of a
-framework, and counts that are not known are reported with low confidence.
+built anew anyway, or of which only the first batch is drawn, again and again (DLC207). Evaluation loaders (workers of theirs that
+stay double the memory), epochs of a framework, and counts that are not known are reported with low confidence.
 
 **Cure:** `persistent_workers=True`; where the count may be 0, `persistent_workers=num_workers > 0` (0 workers with `True` is an
 error). **Versions:** torch 1.7 and later.
@@ -82,26 +82,13 @@ def _confidence(program: Program, loader: Loader) -> Confidence | None:
         return "low" if hooked else None
     if loader.workers != "some" or loader.left_open("persistent_workers"):
         return "low"
-    if program.role(loader) == "train":
-        return "high"
-    return "high" if _inside_training_loop(program, loader) else "low"
+    return "high" if program.role(loader) == "train" else "low"
 
 
 def _only_peeks(program: Program, loader: Loader) -> bool:
     """All that is taken in loops is the first batch, by ``next(iter(loader))``: DLC207."""
     repeated = [use for use in program.uses_of[loader] if program.consumption.epoch_loops(use, loader)]
     return bool(repeated) and all(use.kind == "next" and isinstance(use.source, Call) for use in repeated)
-
-
-def _inside_training_loop(program: Program, loader: Loader) -> bool:
-    """The loader is consumed again and again while another one is being consumed."""
-    loops = {use.inner for other in program.loaders if other is not loader for use in program.uses_of[other]}
-    loops.discard(None)
-    return any(
-        program.consumption.epoch_loops(use, loader, sure=True) & loops
-        for use in program.uses_of[loader]
-        if use.kind == "for"
-    )
 
 
 RULE = Rule(
@@ -112,23 +99,6 @@ RULE = Rule(
     page=__doc__ or "",
     causes=("startup",),
     found=(
-        """
-        from torch.utils.data import DataLoader
-
-        def validate(model, loader):
-            for x in loader:
-                model(x)
-
-        def main(train_set, val_set, model):
-            train_loader = DataLoader(train_set, num_workers=4, persistent_workers=True)
-            val_loader = DataLoader(val_set, num_workers=4)  # <- DLC205
-            validate(model, val_loader)
-            for epoch in range(10):
-                for step, x in enumerate(train_loader):
-                    model(x).backward()
-                    if step % 100 == 0:
-                        validate(model, val_loader)
-        """,
         """
         from torch.utils.data import DataLoader
 
@@ -222,6 +192,25 @@ RULE = Rule(
                 for x in train_loader:
                     model(x).backward()
         """,
+    ),
+    clean=(
+        """
+        from torch.utils.data import DataLoader
+
+        def validate(model, loader):
+            for x in loader:
+                model(x)
+
+        def main(train_set, val_set, model):
+            train_loader = DataLoader(train_set, num_workers=4, persistent_workers=True)
+            val_loader = DataLoader(val_set, num_workers=4)
+            validate(model, val_loader)
+            for epoch in range(10):
+                for step, x in enumerate(train_loader):
+                    model(x).backward()
+                    if step % 100 == 0:
+                        validate(model, val_loader)
+        """,
         """
         from torch.utils.data import DataLoader
 
@@ -231,15 +220,13 @@ RULE = Rule(
 
         def main(train, val, model):
             train_loader = DataLoader(train, num_workers=4, persistent_workers=True)
-            val_loader = DataLoader(val, num_workers=4)  # <- DLC205
+            val_loader = DataLoader(val, num_workers=4)
             for epoch in range(10):
                 for step, x in enumerate(train_loader):
                     model(x).backward()
                     if step % 100 == 0:
                         validate(model, val_loader)
         """,
-    ),
-    clean=(
         """
         from torch.utils.data import DataLoader
 
