@@ -344,9 +344,16 @@ def _epoch(parts: _EpochParts) -> Epoch:
         iterator_end=parts.iterator_end,
         end=parts.end,
         exhausted=parts.exhausted,
-        batches=tuple(Batch(**parts.batches[idx]) for idx in sorted(parts.batches)),
+        batches=tuple(Batch(**_sent_if_read(parts.batches[idx])) for idx in sorted(parts.batches)),
         last_asked=parts.last_asked,
     )
+
+
+def _sent_if_read(batch: Fields) -> Fields:
+    """A worker may end between writing its last batch and saying so: it was written before it was read."""
+    if "pickle_end" in batch and "send_end" not in batch and "read" in batch:
+        return batch | {"send_begin": batch["pickle_end"], "send_end": batch["read"]}
+    return batch
 
 
 def _exit_codes(line: dict[str, Any]) -> Iterable[tuple[int, int]]:
