@@ -317,7 +317,9 @@ def _while_worker_works(batch: Batch, begin: int, end: int, work: Sequence[Batch
     spans: list[Span] = []
     position = max(0, bisect_right(work, begin, key=_begun) - 1)
     for other in work[position : bisect_left(work, end, key=_begun)]:
-        for span_begin, span_end, shares in _made(other) if other is not batch else ():
+        if other is batch or (other.collate_end is not None and other.collate_end <= begin):
+            continue
+        for span_begin, span_end, shares in _made(other):
             working = sum(weight for cause, detail, weight in shares if cause in _ON_CPU or detail == "cpu")
             resting = sum(weight for _, _, weight in shares) - working
             stage = "collate" if any("collate" in share for share in shares) else "fetch"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import median
 
 from dlcheck.diagnosis.attribution import Wait, clocks
 from dlcheck.diagnosis.spans import Interval
 from dlcheck.diagnosis.timeline import Batch, Cost, Epoch, LoaderLife
-from dlcheck.diagnosis.transport import between, ways
+from dlcheck.diagnosis.transport import Way, between, ways
+
+_NO_WAY = Way()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,8 @@ def loop_epochs(loader: LoaderLife) -> tuple[LoopEpoch, ...]:
     for number, iterator in enumerate(loader.iterators):
         for epoch in iterator.epochs:
             made = [b for b in epoch.batches if b.got is not None]
-            works = tuple(work_of(batch, inline) for batch in made)
-            if works and not inline:
-                works = _with_ways(works, made)
+            found = {} if inline else ways(made)
+            works = tuple(work_of(batch, inline, found.get(batch.idx, _NO_WAY)) for batch in made)
             if works:
                 owners = tuple(b.worker or 0 for b in made)
                 result.append(LoopEpoch(works, _steps(epoch, len(works)), number, owners))
@@ -159,8 +160,10 @@ def _steps(epoch: Epoch, count: int) -> tuple[Step, ...]:
     return tuple((steps + [usual] * count)[:count])
 
 
-def work_of(batch: Batch, inline: bool = False) -> Work:
-    """What one batch cost. A stage that was not seen costs nothing, and the work is then not ``measured``."""
+def work_of(batch: Batch, inline: bool = False, way: Way = _NO_WAY) -> Work:
+    """What one batch cost, and its ``way`` to the loop. A stage that was not seen costs nothing, and the work is then
+    not ``measured``.
+    """
     fetch_cpu, fetch_off, fetch_delay = _split(batch.usual_fetch)
     collate_cpu, collate_off, collate_delay = _split(batch.collate)
     known = batch.fetch is not None and batch.fetch.cpu_ns is not None and (inline or batch.put is not None)
@@ -177,23 +180,13 @@ def work_of(batch: Batch, inline: bool = False) -> Work:
         ),
         delay=fetch_delay + collate_delay,
         measured=known,
-    )
-
-
-def _with_ways(works: Sequence[Work], batches: Sequence[Batch]) -> tuple[Work, ...]:
-    found = ways(batches)
-    return tuple(
-        replace(
-            work,
-            wake=(way := found[batch.idx]).wake,
-            feed=way.feed,
-            feed_cpu=way.feed_cpu,
-            receive=way.receive,
-            queued=way.queued,
-            overlaps=way.overlaps,
-            freed=way.freed,
-        )
-        for work, batch in zip(works, batches, strict=True)
+        wake=way.wake,
+        feed=way.feed,
+        feed_cpu=way.feed_cpu,
+        receive=way.receive,
+        queued=way.queued,
+        overlaps=way.overlaps,
+        freed=way.freed,
     )
 
 

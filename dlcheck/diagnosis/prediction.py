@@ -84,7 +84,8 @@ def build_model(
     slowdown = measured_slowdown(epochs) if runqueue_slowdown is not None else None
     ground = ground_of(loader, epochs, cores, runqueue_slowdown or 1.0, wall_ns)
     ground = replace(ground, start=ground.start + draw, ready=ground.ready + feed)
-    replayed, part = sampled(with_transfer(uncontended(epochs, ground, runqueue_slowdown), loader, setup))
+    replayed, part = sampled(epochs)
+    replayed = with_transfer(uncontended(replayed, ground, runqueue_slowdown), loader, setup)
     share = sum(len(epoch.works) for epoch in replayed) / batches
     ground = scaled(ground, part)
     shared = with_others(replayed, setup, ground, slowdown)

@@ -117,6 +117,15 @@ def slowdown_for(own: float, ground: Ground) -> float:
     return max(1.0, own / ground.cores, own / left, own / got if got else 1.0)
 
 
+def _free_cores(ground: Ground) -> float:
+    """How many cores the run may want before anything takes longer; 0.0 where that has to be computed each time."""
+    if ground.grouped and ground.others:
+        return 0.0
+    return min(
+        ground.cores, max(_LEAST_CORES, ground.host_cores - ground.taken), ground.host_cores - ground.others
+    )
+
+
 def _inline(epoch: LoopEpoch, setup: Setup, ground: Ground) -> tuple[float, float, float]:
     loading, stepping = slowdown_for(ground.threads, ground), slowdown_for(ground.step_cores, ground)
     crowd = _crowd(0.0, ground)
@@ -158,15 +167,17 @@ def _crowd(own: float, ground: Ground) -> float:
     return min(1.0, used / ground.crowding) if ground.crowding > _CROWDED else 1.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     """What a worker, its feeder thread or the loop is at: ns left of it, the share of it that needs a core, and the
-    cores that it wants on average. ``starts``: it is a worker that gets ready for its first batch.
+    cores that it wants on average. ``makes``: the share of it that is computing a batch, ``starts``: it is a worker that
+    gets ready for its first batch.
     """
 
     left: float
     share: float
     wants: float
+    makes: float = 0.0
     starts: bool = False
 
 
@@ -176,9 +187,11 @@ class _Epoch:
     def __init__(self, epoch: LoopEpoch, setup: Setup, ground: Ground, starts: bool) -> None:
         self._works, self._steps = epoch.works, epoch.steps
         self._setup, self._ground, self._starts = setup, ground, starts
+        self._free = _free_cores(ground)
         workers = setup.num_workers
         self._queues: list[deque[int]] = [deque() for _ in range(workers)]
         self._jobs: list[_Job | None] = [None] * workers
+        self._running: list[_Job] = []
         self._making: list[int] = [0] * workers
         self._tasks = [0] * workers
         self._owner: dict[int, int] = {}
@@ -221,7 +234,10 @@ class _Epoch:
 
     def _wanted(self) -> float:
         """Cores that workers want now."""
-        return sum(job.wants for jobs in (self._jobs, self._feeders) for job in jobs if job is not None)
+        wanted = 0.0
+        for job in self._running:
+            wanted += job.wants
+        return wanted
 
     def _begin(self) -> None:
         setup, ground = self._setup, self._ground
@@ -234,7 +250,8 @@ class _Epoch:
             left = max(1.0, self._available[worker] - self.t)
             share = ground.ready_share * ground.ready / max(1.0, ground.ready + ground.opening)
             self._available[worker] = _NEVER
-            self._jobs[worker] = _Job(left, share, share, starts=True)
+            self._jobs[worker] = job = _Job(left, share, share, starts=True)
+            self._running.append(job)
         self.t += 0.0 if self._starts else ground.reset
         for _ in range(setup.prefetch_factor * setup.num_workers):
             self._send()
@@ -269,7 +286,8 @@ class _Epoch:
                 off += work.delay_stall * _crowd(self._wanted(), self._ground)
             busy = max(1.0, cpu + off)
             share = cpu / busy
-            self._jobs[worker] = _Job(busy, share, share * self._ground.threads)
+            self._jobs[worker] = job = _Job(busy, share, share * self._ground.threads, makes=share)
+            self._running.append(job)
             self._making[worker] = idx
 
     def _is_ready(self, number: int) -> bool:
@@ -299,50 +317,49 @@ class _Epoch:
     def _advance(self, main: _Job | None) -> None:
         """Let time pass until something ends: a worker's batch, a timer, or what the loop is at."""
         # This runs for every batch of every prediction: plain loops, no generators.
-        active = [job for job in self._jobs if job is not None]
-        making = len(active)
-        active += [job for job in self._feeders if job is not None]
-        if main is not None:
-            active.append(main)
-        own = 0.0
-        for job in active:
+        running = self._running
+        own = main.wants if main is not None else 0.0
+        for job in running:
             own += job.wants
-        slowdown = slowdown_for(own, self._ground)
+        slowdown = slowdown_for(own, self._ground) if own > self._free else 1.0
         # With a core for everybody, times are those that were measured.
         slowed = slowdown > 1.0
-        step = self._timers[0][0] - self.t if self._timers else _NEVER
-        if step < 0.0:
-            step = 0.0
-        for job in active:
+        step = max(0.0, self._timers[0][0] - self.t) if self._timers else _NEVER
+        longer = _stretch(main.share, slowdown) if main is not None and slowed else 1.0
+        if main is not None:
+            step = min(step, main.left * longer)
+        for job in running:
             ends = job.left * (job.share * slowdown + 1.0 - job.share) if slowed else job.left
             if ends < step:
                 step = ends
         if step == _NEVER:
             raise RuntimeError("the simulated loop waits for a batch that nobody makes")
         self.t += step
+        if main is not None:
+            main.left -= step / longer
         ended = False
+        on_cpu = 0.0
         done = step
-        for number, job in enumerate(active):
+        for job in running:
             if slowed:
                 done = step / (job.share * slowdown + 1.0 - job.share)
             job.left -= done
-            if job is not main:
-                if number < making and not job.starts:
-                    on_cpu = done * job.share
-                    self.wanted += on_cpu
-                    self.slowed += on_cpu * slowdown
-                if job.left <= 1e-6:
-                    ended = True
+            on_cpu += done * job.makes
+            if job.left <= 1e-6:
+                ended = True
+        self.wanted += on_cpu
+        self.slowed += on_cpu * slowdown
         if ended:
-            for worker, running in enumerate(self._feeders):
-                if running is not None and running.left <= 1e-6:
+            self._running = [job for job in running if job.left > 1e-6]
+            for worker, fed in enumerate(self._feeders):
+                if fed is not None and fed.left <= 1e-6:
                     self._feeders[worker] = None
                     self._fed(self._feeding[worker].popleft())
                     self._feed(worker)
-            for worker, running in enumerate(self._jobs):
-                if running is not None and running.left <= 1e-6:
+            for worker, made in enumerate(self._jobs):
+                if made is not None and made.left <= 1e-6:
                     self._jobs[worker] = None
-                    if running.starts:
+                    if made.starts:
                         self._available[worker] = self.t
                     else:
                         self._feeding[worker].append(self._making[worker])
@@ -362,7 +379,8 @@ class _Epoch:
             work = self._works[self._feeding[worker][0]]
             left = max(1.0, work.feed * self._setup.transfer_scale)
             share = min(1.0, work.feed_cpu * self._setup.transfer_scale / left)
-            self._feeders[worker] = _Job(left, share, share)
+            self._feeders[worker] = job = _Job(left, share, share)
+            self._running.append(job)
 
     def _fed(self, idx: int) -> None:
         if not self._setup.pinning:

@@ -24,6 +24,8 @@ def fill(begin: int, end: int, spans: Iterable[Span], rest: str) -> dict[Part, i
     for span_begin, span_end, shares in spans:
         if not gaps:
             break
+        if span_end <= gaps[0][0] or gaps[-1][1] <= span_begin:
+            continue
         left: list[Interval] = []
         covered = 0
         for gap_begin, gap_end in gaps:
