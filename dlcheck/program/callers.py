@@ -28,7 +28,7 @@ class Callers:
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
         self._project = evaluator.project
-        self._indexed: set[str] = set()
+        self._indexed: dict[str, int] = {}
         self._by_name: dict[str, list[CallSite]] = {}
         self._options: dict[str, list[CallSite]] = {}
         self._settings: dict[str, list[tuple[Expr, Scope]]] = {}
@@ -37,12 +37,13 @@ class Callers:
         self._known: dict[int, tuple[int, _Callers]] = {}
         self._searched: set[str] = set()
         self._derived: dict[int, list[Scope]] = {}
-        self._asked: dict[str, list[Scope]] = {}
+        # What was asked for, by name, and how many files were read by then; None: every call of the name.
+        self._asked: dict[str, list[tuple[Scope | None, int]]] = {}
 
     def named(self, name: str) -> list[CallSite]:
         """Every call whose callee's last name is this one."""
         self._index()
-        self._asked.setdefault(name, [])
+        self._ask(name, None)
         return self._by_name.get(name, [])
 
     def option(self, dest: str) -> list[CallSite]:
@@ -69,7 +70,7 @@ class Callers:
         seen: set[int] = set()
         names = self._names(scope)
         for name in names:
-            self._asked.setdefault(name, []).append(scope)
+            self._ask(name, scope)
             table = self._table(name)
             found = [entry for target in self._targets_of(scope) for entry in table.get(id(target), ())]
             if not scope.module.is_unit_test:
@@ -86,7 +87,8 @@ class Callers:
 
     def subclasses(self, cls: Scope) -> list[Scope]:
         """The classes that derive from a class of the project."""
-        self._asked.setdefault(cls.name, []).append(cls)
+        self._index()
+        self._ask(cls.name, cls)
         for module in self._project.loaded if len(self._searched) != self._project.count else ():
             if module.path not in self._searched:
                 self._searched.add(module.path)
@@ -100,10 +102,17 @@ class Callers:
     def settled(self, modules: Iterable[Module]) -> bool:
         """Whether nothing that was answered so far changes with these modules, which were read meanwhile.
 
-        They may call what callers were asked for, derive from what subclasses were asked for, or define options.
+        They may call what callers were asked for before, derive from what subclasses were asked for, or define options.
         """
-        scopes = [scope for module in modules for scope in module.scopes]
-        return not any(self._derives(scope) or any(map(self._calls, scope.calls)) for scope in scopes)
+        self._index()
+        return not any(
+            self._derives(scope, number) or any(self._calls(site, number) for site in scope.calls)
+            for module, number in ((module, self._indexed[module.path]) for module in modules)
+            for scope in module.scopes
+        )
+
+    def _ask(self, name: str, scope: Scope | None) -> None:
+        self._asked.setdefault(name, []).append((scope, len(self._indexed)))
 
     def _index(self) -> None:
         if len(self._indexed) == self._project.count:
@@ -111,7 +120,7 @@ class Callers:
         for module in self._project.loaded:
             if module.path in self._indexed:
                 continue
-            self._indexed.add(module.path)
+            self._indexed[module.path] = len(self._indexed)
             for store in module.scope.stores:
                 key = dotted(store.base).partition(".")[2]
                 if store.attr is not None and key:
@@ -121,7 +130,8 @@ class Callers:
                     name = last_name(site.call.func)
                     if name:
                         self._by_name.setdefault(name, []).append(site)
-                    self._index_handed_over(site)
+                    if site.call.keywords or name in _HANDING_OVER:
+                        self._index_handed_over(site)
                     if name == "add_argument":
                         for dest in _destinations(site):
                             self._options.setdefault(dest, []).append(site)
@@ -174,21 +184,29 @@ class Callers:
             self._targets[name] = (len(sites), table)
         return table
 
-    def _derives(self, scope: Scope) -> bool:
+    def _derives(self, scope: Scope, number: int) -> bool:
         if scope.kind != "class" or not any(last_name(base) in self._asked for base in scope.node.bases):
             return False
-        asked = (cls for base in scope.node.bases for cls in self._asked.get(last_name(base), ()))
-        return bool({Ref(cls) for cls in asked} & set(self._evaluator.lineage(scope)))
+        asked = (cls for base in scope.node.bases for cls in self._asked_before(last_name(base), number))
+        return bool({Ref(cls) for cls in asked if cls is not None} & set(self._evaluator.lineage(scope)))
 
-    def _calls(self, site: CallSite) -> bool:
+    def _calls(self, site: CallSite, number: int) -> bool:
         name = last_name(site.call.func)
         if name == "add_argument":
             return True
-        asked = self._asked.get(name)
-        if asked is None:
+        asked = self._asked_before(name, number)
+        if not asked:
             return False
+        if None in asked:
+            return True
         called = {v.scope for v in self._evaluator.values(site.call.func, site.scope) if isinstance(v, Ref)}
-        return not asked or (bool(called) and any(not called.isdisjoint(self._targets_of(s)) for s in asked))
+        return bool(called) and any(
+            not called.isdisjoint(self._targets_of(scope)) for scope in asked if scope is not None
+        )
+
+    def _asked_before(self, name: str, number: int) -> list[Scope | None]:
+        """What was asked for by this name when the file of this number was not read yet."""
+        return list(dict.fromkeys(scope for scope, read in self._asked.get(name, ()) if read <= number))
 
 
 def handed_over(site: CallSite) -> Call | None:
@@ -198,10 +216,10 @@ def handed_over(site: CallSite) -> Call | None:
     """
     call = site.call
     name = last_name(call.func)
-    if name not in _HANDING_OVER and not any(key == "target" for key, _ in call.keywords):
-        return None
     given = dict(call.keywords)
     target = given.get("target")
+    if name not in _HANDING_OVER and target is None:
+        return None
     if target is not None:
         return Call(target, _items(given.get("args")), _entries(given.get("kwargs")), call.at)
     if name in ("submit", "to_thread", "run_in_executor"):

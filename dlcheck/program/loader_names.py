@@ -14,17 +14,20 @@ _LAST_WORDS = frozenset(
 
 def may_hold_loader(expr: Expr) -> bool:
     """Whether an expression may hold a loader, by its names: those of variables, and of functions that may make one."""
-    match expr:
-        case Name(text, _) | Attr(_, text, _):
-            return _names_loader(text)
-        case Sub(base, _, _) | Star(base, _):
-            return may_hold_loader(base)
-        case Seq(_, items, _):
-            return any(map(may_hold_loader, items))
-        case Mapping(items, _):
-            return any(may_hold_loader(value) for _, value in items)
-        case Call(func, args, _, _):
-            return may_hold_loader(func) or any(map(may_hold_loader, args))
+    if isinstance(expr, Name):
+        return _names_loader(expr.id)
+    if isinstance(expr, Attr):
+        return _names_loader(expr.attr)
+    if isinstance(expr, Call):
+        return may_hold_loader(expr.func) or any(map(may_hold_loader, expr.args))
+    if isinstance(expr, Sub):
+        return may_hold_loader(expr.base)
+    if isinstance(expr, Star):
+        return may_hold_loader(expr.value)
+    if isinstance(expr, Seq):
+        return any(map(may_hold_loader, expr.items))
+    if isinstance(expr, Mapping):
+        return any(may_hold_loader(value) for _, value in expr.items)
     return False
 
 

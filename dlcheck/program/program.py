@@ -128,9 +128,10 @@ class Program:
 
     def _follow_loaders(self, scope: Scope) -> None:
         for site in scope.calls:
-            arguments = (*site.call.args, *(v for _, v in site.call.keywords))
-            if any(may_hold_loader(a) and self.consumption.holds_loader(a, scope) for a in arguments):
-                self.evaluator.values(site.call.func, scope)
+            for argument in (*site.call.args, *[value for _, value in site.call.keywords]):
+                if may_hold_loader(argument) and self.consumption.holds_loader(argument, scope):
+                    self.evaluator.values(site.call.func, scope)
+                    break
 
     def scopes(self) -> list[Scope]:
         """Every scope of the files read so far, in order of path and place."""

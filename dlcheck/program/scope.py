@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BlockKind = Literal["for", "while", "if", "else", "with", "try", "except", "comp", "orelse", "finally"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Block:
     """A nested block of a scope: a loop's body, a branch, a comprehension. ``node`` is the statement it belongs to."""
 
@@ -49,7 +49,7 @@ class Block:
             block = block.parent
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Binding:
     """One way in which a name gets a value in a scope.
 
@@ -65,7 +65,7 @@ class Binding:
     index: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class CallSite:
     """A call as it stands in a scope."""
 
@@ -79,7 +79,7 @@ class CallSite:
         return self.call.at
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Store:
     """``base.attr = value`` or ``base[index] = value`` (then ``attr`` is ``None``)."""
 
@@ -93,7 +93,7 @@ class Store:
     element: int | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Loop:
     """A ``for`` statement, a comprehension clause or a ``while`` (no target, no iterable)."""
 

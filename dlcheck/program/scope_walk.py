@@ -248,7 +248,11 @@ class _Walk:
 
     def expr(self, node: Expr, block: Block | None) -> None:
         scope = self.scope
-        if isinstance(node, Name):  # these two are most of a program
+        # These three are most of a program.
+        while isinstance(node, Attr):
+            scope.attrs.append((node, block))
+            node = node.base
+        if isinstance(node, Name):
             scope.names.append((node, block))
             return
         if isinstance(node, Const):
@@ -256,8 +260,6 @@ class _Walk:
         match node:
             case Call():
                 scope.calls.append(CallSite(node, scope, block, self.statement))
-            case Attr():
-                scope.attrs.append((node, block))
             case Sub():
                 scope.subs.append((node, block))
             case Op():
@@ -283,7 +285,10 @@ class _Walk:
                 self.bind(target, "assign", value, block, node)
                 return
         for part in parts_of(node):
-            self.expr(part, block)
+            if isinstance(part, Name):
+                scope.names.append((part, block))
+            elif not isinstance(part, Const):
+                self.expr(part, block)
 
     def comprehension(self, node: Comp, block: Block | None) -> None:
         at = node.at

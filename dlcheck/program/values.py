@@ -81,16 +81,21 @@ class Made:
     receiver: Value | None = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Made) and self._key() == other._key()
+        return (
+            isinstance(other, Made)
+            and self.call is other.call
+            and self.scope is other.scope
+            and self.what == other.what
+            and self.before == other.before
+            and self._table() is other._table()
+        )
 
     def __hash__(self) -> int:
         return id(self.call)
 
-    def _key(self) -> tuple[object, ...]:
-        what = self.what if isinstance(self.what, str) else id(self.what)
-        # ``tables.items()`` gives what each of the tables holds.
-        table = id(self.receiver) if isinstance(self.receiver, Table) else None
-        return (what, id(self.call), id(self.scope), tuple(id(c) for c, _ in self.before), table)
+    def _table(self) -> Table | None:
+        """``tables.items()`` gives what each of the tables holds."""
+        return self.receiver if isinstance(self.receiver, Table) else None
 
 
 @dataclass(frozen=True, slots=True)
