@@ -263,7 +263,9 @@ def _misread(victim: str, seen: Outcome, recording: Path) -> list[str]:
     if not printed <= read <= printed + 1:
         wrong.append(f"the recording holds {read} batches, and {printed} were printed")
     notes = " ".join(report["notes"])
-    if victim == "launcher" and seen.killed_after is not None and not (recording / "report.json").exists():
+    # Between the end of the training and the report the launcher has written that it ended.
+    ended = "end" in json.loads((recording / "recording.json").read_text(encoding="utf-8"))
+    if victim == "launcher" and seen.killed_after is not None and not ended:
         if "the end of the run was not recorded" not in notes:
             wrong.append(f"no note says that the end is missing: {notes}")
     # What py-spy was writing is of no use without the launcher.

@@ -20,20 +20,28 @@ which are meant to be constant; loaders without workers.
 
 from collections.abc import Iterator
 
-from dlcheck.facts.model import At, Call, Const, Expr, Name, dotted, walk
+from dlcheck.facts.model import At
 from dlcheck.lint.fix import Fix
 from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
-from dlcheck.program.callees import callee_names
 from dlcheck.program.in_workers import collators
 from dlcheck.program.items import short
-from dlcheck.program.kept import Kept, kept_from_setup, maker, used_in_worker_init
+from dlcheck.program.kept import draws, kept_from_setup, maker, used_in_worker_init
 from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Dataset, Program
-from dlcheck.program.random_state import GENERATORS, is_worker_seed, seed_sources, seeding, worker_parameter
+from dlcheck.program.random_state import (
+    GENERATORS,
+    is_conditional,
+    is_worker_seed,
+    new_generators,
+    restores_state,
+    same_each_turn,
+    seed_sources,
+    seeding,
+    worker_parameter,
+)
 from dlcheck.program.reseeding import asks_for_worker, reseeded
-from dlcheck.program.scope import Block, Scope
-from dlcheck.program.steps import Step
+from dlcheck.program.scope import Scope
 from dlcheck.program.values import Absent, Known, may_be, only
 
 
@@ -71,17 +79,13 @@ def _generators(program: Program, dataset: Dataset) -> Iterator[Report]:
         return
     for kept in kept_from_setup(dataset):
         made = [name for name, _ in maker(kept.values) if name in GENERATORS]
-        if (
-            made
-            and not kept.remade
-            and not reseeded(program, kept, dataset)
-            and not used_in_worker_init(program, kept)
-        ):
-            draws = _draws(kept)
-            if draws:
-                fix = own_generator(kept)
-                yield _same_numbers(f"self.{kept.attr}", made[0], kept.scope, kept.at, draws[0], fix)
-    if not any(_given(loader, "worker_init_fn") for loader in dataset.loaders):
+        if not made or kept.remade or reseeded(program, kept, dataset) or used_in_worker_init(program, kept):
+            continue
+        drawn = draws(kept)
+        if drawn:
+            fix = own_generator(kept)
+            yield _same_numbers(f"self.{kept.attr}", made[0], kept.scope, kept.at, drawn[0], fix)
+    if not any(loader.is_given("worker_init_fn") for loader in dataset.loaders):
         yield from _global_generators(program, dataset)
 
 
@@ -100,40 +104,15 @@ def _same_numbers(
     )
 
 
-def _draws(kept: Kept) -> list[tuple[Scope, At]]:
-    """The places that use the generator, checks whether there is one (``if self.rng is None``) left out."""
-    return [
-        (scope, at)
-        for scope, at in kept.reads
-        if not any(
-            _spans(test.at, at) and not any(isinstance(part, Call) for part in walk(test))
-            for test, _ in scope.tests
-        )
-    ]
-
-
-def _spans(outer: At, inner: At) -> bool:
-    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]
-
-
 def _global_generators(program: Program, dataset: Dataset) -> Iterator[Report]:
     for step in dataset.item_path.steps:
         module = step.scope.module.scope
         for name, _ in step.scope.names:
-            for binding in module.bindings.get(name.id, ()) if _is_global(name.id, step.scope) else ():
+            for binding in module.bindings.get(name.id, ()) if step.scope.is_global(name.id) else ():
                 if binding.kind == "assign" and binding.value is not None:
                     made = [n for n, _ in maker(program.values(binding.value, module)) if n in GENERATORS]
                     if made:
                         yield _same_numbers(name.id, made[0], module, binding.value.at, (step.scope, name.at))
-
-
-def _is_global(name: str, scope: Scope) -> bool:
-    owner: Scope | None = scope
-    while owner is not None and owner.kind != "module":
-        if name in owner.bindings:
-            return False
-        owner = owner.parent
-    return True
 
 
 # -- seeds --------------------------------------------------------------------------------------------------------------
@@ -145,12 +124,15 @@ def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
     if path.kind != "item":
         return
     for step in path.steps:
-        if step.lazy or _restores(step.scope):
+        if step.lazy or restores_state(step.scope):
             continue
-        for call, name, seed in (*seeding(step.scope, program.evaluator), *_new_generators(step, program)):
+        for call, name, seed in (
+            *seeding(step.scope, program.evaluator),
+            *new_generators(step.scope, program.evaluator),
+        ):
             of_worker = is_worker_seed(seed, step.scope, program.evaluator)
             block = step.scope.block_at(call.at)
-            if path.varies(seed, step) or _conditional(block, but_for="worker" if of_worker else ""):
+            if path.varies(seed, step) or is_conditional(block, but_for="worker" if of_worker else ""):
                 continue
             if of_worker:
                 yield Report(
@@ -173,7 +155,7 @@ def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
 def _workers_seeded_by_items(program: Program, dataset: Dataset) -> Iterator[Report]:
     """Items, the first of each worker say, that seed with the worker's number alone."""
     for step in dataset.item_path.steps:
-        if _restores(step.scope):
+        if restores_state(step.scope):
             continue
         for call, name, seed in seeding(step.scope, program.evaluator):
             sources = seed_sources(seed, step.scope, program.evaluator)
@@ -185,42 +167,11 @@ def _workers_seeded_by_items(program: Program, dataset: Dataset) -> Iterator[Rep
                     yield from _same_each_epoch(program, loader, step.scope, call.at, short(name), fix)
 
 
-def _new_generators(step: Step, program: Program) -> Iterator[tuple[Call, str, Expr]]:
-    for site in step.scope.calls:
-        call = site.call
-        if len(call.args) != 1:
-            continue
-        constant = isinstance(call.args[0], Const) and call.args[0].value is not None
-        if constant or is_worker_seed(call.args[0], step.scope, program.evaluator):
-            for name in callee_names(program.evaluator, call, step.scope):
-                if name in GENERATORS and not name.endswith("manual_seed"):
-                    yield call, name, call.args[0]
-
-
-def _restores(scope: Scope) -> bool:
-    """The state is put back afterwards: the seed is meant for this piece of code alone."""
-    return any(attr.attr in ("get_state", "getstate", "get_rng_state", "fork_rng") for attr, _ in scope.attrs)
-
-
-def _conditional(block: Block | None, but_for: str = "") -> bool:
-    """Behind a condition, or in a loop. ``but_for``: a word of conditions that do not count."""
-    for around in block.chain() if block is not None else ():
-        if around.kind == "if" and but_for and but_for in _asked(around.node.test):
-            continue
-        if around.kind in ("if", "else", "except", "for", "while", "comp"):
-            return True
-    return False
-
-
-def _asked(test: Expr) -> str:
-    return " ".join(dotted(part) for part in walk(test))
-
-
 def _worker_seeds(program: Program, loader: Loader) -> Iterator[Report]:
     """A ``worker_init_fn`` that gives all workers one seed, or each worker the same one in every epoch."""
     if not loader.may_have_workers or program.role(loader) == "eval":
         return
-    if any(name == "numpy.random.seed" for name in _external(loader)):
+    if any(getattr(v, "name", "") == "numpy.random.seed" for v in loader.arg("worker_init_fn")):
         yield from _same_each_epoch(
             program, loader, loader.scope, loader.given("worker_init_fn")[0][0].at, "np.random.seed"
         )
@@ -242,10 +193,6 @@ def _worker_seeds(program: Program, loader: Loader) -> Iterator[Report]:
                 fix = own_seed(program.evaluator, function, name, seed)
                 plain = "setting" not in sources
                 yield from _same_each_epoch(program, loader, function, call.at, short(name), fix, plain=plain)
-
-
-def _external(loader: Loader) -> list[str]:
-    return [getattr(value, "name", "") for value in loader.arg("worker_init_fn")]
 
 
 def _same_each_epoch(
@@ -290,12 +237,12 @@ def _epoch_seeds(program: Program, loader: Loader) -> Iterator[Report]:
             block = use.scope.block_at(call.at)
             around = [b for b in block.chain() if b.kind in ("for", "while")] if block is not None else []
             # In an outer loop (over runs, or over settings) the same seed is meant.
-            if not around or _conditional(block.parent if block else None) or not loops <= {around[0]}:
+            if not around or is_conditional(block.parent if block else None) or not loops <= {around[0]}:
                 continue
             if (
                 around[0] in loops
                 and name.startswith("torch.")
-                and _fixed(program, use.scope, seed, around[0])
+                and same_each_turn(seed, use.scope, program.evaluator, around[0])
             ):
                 yield Report(
                     use.scope,
@@ -304,31 +251,6 @@ def _epoch_seeds(program: Program, loader: Loader) -> Iterator[Report]:
                     "seed once before the loop",
                     also=((loader.scope, loader.at),),
                 )
-
-
-def _fixed(program: Program, scope: Scope, seed: Expr, loop: Block) -> bool:
-    """The seed is the same in each turn: a number; or, in a loop over epochs, a setting that the loop does not change.
-
-    A loop over something else may compare models, by a setting that is the same for all.
-    """
-    if isinstance(seed, Const):
-        return True
-    head = (loop.node.target, loop.node.iterable) if loop.kind == "for" else ()
-    if not any(isinstance(p, Name) and "epoch" in p.id for part in head for p in walk(part)):
-        return False
-    names = {part.id for part in walk(seed) if isinstance(part, Name)}
-    inside = [b.block for name in names for b in scope.bindings.get(name, ())] + [
-        s.block for s in scope.stores
-    ]
-    if any(block is not None and loop in block.chain() for block in inside):
-        return False
-    return seed_sources(seed, scope, program.evaluator) <= {"constant", "setting"}
-
-
-def _given(loader: Loader, name: str) -> bool:
-    return not all(
-        isinstance(v, Absent) or (isinstance(v, Known) and v.value is None) for v in loader.arg(name)
-    )
 
 
 RULE = Rule(

@@ -19,20 +19,28 @@ return counts with the sample. **Versions:** persistent workers: torch 1.7 and l
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dlcheck.facts.model import At, Attr, Expr, Name, dotted, walk
+from dlcheck.facts.model import At, Attr, walk
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.program.kept import is_self
 from dlcheck.program.lazy import is_lazy
 from dlcheck.program.loaders import Loader
-from dlcheck.program.names import is_test
-from dlcheck.program.outside import calls_of, family_of, is_dataset, named, own_methods
+from dlcheck.program.outside import (
+    GROWS,
+    calls_of,
+    family_of,
+    filled,
+    is_dataset,
+    items_taken_outside,
+    named,
+    own_methods,
+    read_outside,
+)
 from dlcheck.program.persistent import persists, runs_in
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope, Store
 from dlcheck.program.values import Group, Made, Table
 
-_GROWS = frozenset({"append", "add", "extend", "update", "appendleft"})
 _PRIVATE = frozenset(
     {
         f"numpy.{name}"
@@ -80,23 +88,11 @@ def _set_between_epochs(
                 yield _never_seen(scope, store.at, store.attr or "", loader, confidence)
     for method in own_methods(dataset):
         changed = [s.attr for s in method.stores if is_self(s.base, method) and s.attr in read]
-        changed += [attr for attr in _filled(method) if attr in read and _is_plain(dataset, attr)]
+        changed += [attr for attr in filled(method) if attr in read and _is_plain(dataset, attr)]
         for site, base in calls_of(program, dataset, method) if changed else ():
             if runs_in(program, site.scope, site.block, loops):
                 if is_dataset(program, base, site.scope, dataset, loader):
                     yield _never_seen(site.scope, site.at, changed[0] or "", loader, confidence)
-
-
-def _filled(method: Scope) -> Iterator[str]:
-    """The attributes that a method puts something into: ``self.weights[i] = w``, ``self.pool.append(x)``."""
-    for store in method.stores:
-        if store.attr is None and isinstance(store.base, Attr) and is_self(store.base.base, method):
-            yield store.base.attr
-    for site in method.calls:
-        func = site.call.func
-        if isinstance(func, Attr) and func.attr in _GROWS and isinstance(func.base, Attr):
-            if is_self(func.base.base, method):
-                yield func.base.attr
 
 
 def _is_plain(dataset: Dataset, attr: str) -> bool:
@@ -141,8 +137,8 @@ def _lost_in_workers(program: Program, dataset: Dataset, loaders: list[Loader]) 
     for change in _changes(dataset):
         if change.attr in seen or _is_shared(dataset, change.attr):
             continue
-        read = _read_by_main(program, dataset, loaders, change.attr)
-        if read is None or _takes_items_itself(program, dataset, loaders):
+        read = read_outside(program, dataset, loaders, change.attr)
+        if read is None or items_taken_outside(program, dataset, loaders):
             continue
         seen.add(change.attr)
         yield Report(
@@ -168,7 +164,7 @@ def _changes(dataset: Dataset) -> Iterator[_Change]:
                     yield _Change(store.attr, step.scope, store.at)
         for site in step.scope.calls:
             func = site.call.func
-            if isinstance(func, Attr) and func.attr in _GROWS and isinstance(func.base, Attr):
+            if isinstance(func, Attr) and func.attr in GROWS and isinstance(func.base, Attr):
                 if is_self(func.base.base, step.scope) and not _first_time_only(
                     site.block, step.scope, site.at
                 ):
@@ -189,50 +185,6 @@ def _is_shared(dataset: Dataset, attr: str) -> bool:
         made_by = receiver.what if isinstance(receiver, Made) and isinstance(receiver.what, str) else ""
         if any(word in text for text in (name, made_by) for word in _SHARED):
             return True
-    return False
-
-
-def _read_by_main(
-    program: Program, dataset: Dataset, loaders: list[Loader], attr: str
-) -> tuple[Scope, At] | None:
-    """Where code outside of the dataset reads the attribute, itself or by a method of the dataset."""
-
-    def fits(base: Expr, scope: Scope) -> bool:
-        return not is_test(scope.module.path) and any(
-            is_dataset(program, base, scope, dataset, loader) for loader in loaders
-        )
-
-    family = family_of(dataset)
-    for scope, part in named(program).attrs.get(attr, ()):
-        if scope.owner not in family and dataset.item_path.step_of(scope) is None:
-            if not _called(scope, part) and fits(part.base, scope):
-                return scope, part.at
-    for method in own_methods(dataset):
-        if any(a.attr == attr and is_self(a.base, method) for a, _ in method.attrs):
-            for site, base in calls_of(program, dataset, method):
-                if fits(base, site.scope):
-                    return site.scope, site.at
-    return None
-
-
-def _called(scope: Scope, attr: Attr) -> bool:
-    return any(site.call.func is attr for site in scope.calls)
-
-
-def _takes_items_itself(program: Program, dataset: Dataset, loaders: list[Loader]) -> bool:
-    """The main process takes an item (``dataset[0]``), which changes its own copy."""
-    for scope in program.scopes():
-        if scope.owner in family_of(dataset) or dataset.item_path.step_of(scope) is not None:
-            continue
-        bases = [sub.base for sub, _ in scope.subs]
-        bases += [loop.iterable for loop in scope.loops if loop.iterable is not None]
-        bases += [
-            s.call.args[0] for s in scope.calls if dotted(s.call.func) in ("iter", "next") and s.call.args
-        ]
-        for base in bases:
-            if isinstance(base, (Name, Attr)):
-                if any(is_dataset(program, base, scope, dataset, loader) for loader in loaders):
-                    return True
     return False
 
 

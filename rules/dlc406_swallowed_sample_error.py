@@ -49,19 +49,7 @@ _PRINTS = frozenset({"print", "print_exc", "write", "pprint", "secho", "echo"})
 _MADE_UP = frozenset(
     "zeros ones empty full rand randn random zeros_like ones_like empty_like full_like normal new randint noise".split()
 )
-_LOADS = (
-    "load",
-    "read",
-    "open",
-    "decode",
-    "parse",
-    "fetch",
-    "download",
-    "get_item",
-    "getitem",
-    "sample",
-    "extract",
-)
+_LOADS = tuple("load read open decode parse fetch download get_item getitem sample extract".split())
 _CLEANS = frozenset(
     {"close", "remove", "unlink", "rmtree", "release", "terminate", "kill", "shutdown", "release_read"}
 )

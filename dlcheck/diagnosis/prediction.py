@@ -139,15 +139,25 @@ def calm_loading_share(model: Model) -> float:
     that take as long as they do, and with batches that take no time. Starts and hand-overs are left out.
     """
     setup = replace(model.setup, persistent=True)
-    ground = replace(
-        model.ground, others=0.0, taken=0.0, start=0.0, ready=0.0, opening=0.0, reset=0.0, shutdown=0.0
-    )
+    ground = replace(_running(model.ground), others=0.0, taken=0.0)
     epochs = tuple(replace(e, works=tuple(map(_making_only, e.works))) for e in model.epochs)
     now = simulate(epochs, setup, ground).wall
     free = simulate(epochs, replace(setup, fetch_scale=0.0, collate_scale=0.0), ground).wall
     # The first batch of an epoch is always waited for.
     first = sum(epoch.works[0].busy for epoch in epochs) if setup.num_workers else 0
     return max(0.0, now - first - free) / now if now else 0.0
+
+
+def steady(model: Model) -> Model:
+    """The same loop long after its beginning: what it takes to start workers, and to end them, is left out."""
+    ground = _running(model.ground)
+    calm, busy = map(_running, model.grounds)
+    now = tuple(simulate(model.epochs, model.setup, each).wall for each in (ground, calm, busy))
+    return replace(model, ground=ground, grounds=(calm, busy), now=now)
+
+
+def _running(ground: Ground) -> Ground:
+    return replace(ground, start=0.0, ready=0.0, ready_share=0.0, opening=0.0, reset=0.0, shutdown=0.0)
 
 
 def _making_only(work: Work) -> Work:

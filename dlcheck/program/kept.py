@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Op
+from dlcheck.facts.model import At, Attr, Call, Const, Expr, Name, Op, walk
 from dlcheck.program.paths import Path, setup_path
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.scope import Block, Scope
@@ -193,3 +193,19 @@ def maker(values: Values) -> Iterator[tuple[str, Made]]:
     for value in values:
         if isinstance(value, Made) and isinstance(value.what, str) and value.what:
             yield value.what, value
+
+
+def draws(kept: Kept) -> list[tuple[Scope, At]]:
+    """The places that use the generator, checks whether there is one (``if self.rng is None``) left out."""
+    return [
+        (scope, at)
+        for scope, at in kept.reads
+        if not any(
+            _spans(test.at, at) and not any(isinstance(part, Call) for part in walk(test))
+            for test, _ in scope.tests
+        )
+    ]
+
+
+def _spans(outer: At, inner: At) -> bool:
+    return outer[:2] <= inner[:2] and inner[2:] <= outer[2:]

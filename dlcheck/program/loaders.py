@@ -109,6 +109,12 @@ class Loader:
             return direct
         return self.inner.given(name, self._inner_position(name))
 
+    def is_given(self, name: str) -> bool:
+        """Whether an argument may be something else than left out, or ``None``."""
+        return not all(
+            isinstance(v, Absent) or (isinstance(v, Known) and v.value is None) for v in self.arg(name)
+        )
+
     def spelled(self, name: str) -> str:
         """What an argument is called where this loader is given it."""
         return SPELLED[name] if self.kind == "trainer" else name

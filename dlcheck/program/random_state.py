@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from dlcheck.facts.model import Attr, Call, Cond, Const, Expr, Name, Op, Seq, dotted
+from dlcheck.facts.model import Attr, Call, Cond, Const, Expr, Name, Op, Seq, dotted, walk
 from dlcheck.program.callees import callee_names
 from dlcheck.program.evaluate import Evaluator
 from dlcheck.program.items import argument
-from dlcheck.program.scope import Binding, Scope
+from dlcheck.program.scope import Binding, Block, Scope
 from dlcheck.program.values import Made, Value
 
 GENERATORS = frozenset(
@@ -152,3 +152,54 @@ def worker_parameter(function: Scope) -> str:
     """The name of the parameter that a ``worker_init_fn`` gets the worker's number in."""
     skip = 1 if function.self_name is not None else 0
     return function.params[skip].name if len(function.params) > skip else ""
+
+
+def new_generators(scope: Scope, evaluator: Evaluator) -> Iterator[tuple[Call, str, Expr]]:
+    """The calls that make a generator from a number, or from the worker's seed: (call, full name, seed)."""
+    for site in scope.calls:
+        call = site.call
+        if len(call.args) != 1:
+            continue
+        constant = isinstance(call.args[0], Const) and call.args[0].value is not None
+        if constant or is_worker_seed(call.args[0], scope, evaluator):
+            for name in callee_names(evaluator, call, scope):
+                if name in GENERATORS and not name.endswith("manual_seed"):
+                    yield call, name, call.args[0]
+
+
+def restores_state(scope: Scope) -> bool:
+    """The state is put back afterwards: the seed is meant for this piece of code alone."""
+    return any(attr.attr in ("get_state", "getstate", "get_rng_state", "fork_rng") for attr, _ in scope.attrs)
+
+
+def is_conditional(block: Block | None, but_for: str = "") -> bool:
+    """Behind a condition, or in a loop. ``but_for``: a word of conditions that do not count."""
+    for around in block.chain() if block is not None else ():
+        if around.kind == "if" and but_for and but_for in _asked(around.node.test):
+            continue
+        if around.kind in ("if", "else", "except", "for", "while", "comp"):
+            return True
+    return False
+
+
+def _asked(test: Expr) -> str:
+    return " ".join(dotted(part) for part in walk(test))
+
+
+def same_each_turn(seed: Expr, scope: Scope, evaluator: Evaluator, loop: Block) -> bool:
+    """The seed is the same in each turn: a number; or, in a loop over epochs, a setting that the loop does not change.
+
+    A loop over something else may compare models, by a setting that is the same for all.
+    """
+    if isinstance(seed, Const):
+        return True
+    head = (loop.node.target, loop.node.iterable) if loop.kind == "for" else ()
+    if not any(isinstance(p, Name) and "epoch" in p.id for part in head for p in walk(part)):
+        return False
+    names = {part.id for part in walk(seed) if isinstance(part, Name)}
+    inside = [b.block for name in names for b in scope.bindings.get(name, ())] + [
+        s.block for s in scope.stores
+    ]
+    if any(block is not None and loop in block.chain() for block in inside):
+        return False
+    return seed_sources(seed, scope, evaluator) <= {"constant", "setting"}

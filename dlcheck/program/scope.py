@@ -167,6 +167,15 @@ class Scope:
             return self.params[0].name
         return None
 
+    def is_global(self, name: str) -> bool:
+        """Whether a name is the module's here, and not bound in this scope or in one around it."""
+        owner: Scope | None = self
+        while owner is not None and owner.kind != "module":
+            if name in owner.bindings:
+                return False
+            owner = owner.parent
+        return True
+
     def block_at(self, at: At) -> Block | None:
         """The innermost block that holds a position."""
         point = (at[0], at[1])

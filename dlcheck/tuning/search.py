@@ -9,7 +9,7 @@ from typing import Any
 
 from dlcheck.diagnosis.advice import GAIN
 from dlcheck.diagnosis.evidence import Evidence
-from dlcheck.diagnosis.prediction import Model, Prediction, predict, setup_of, worker_counts
+from dlcheck.diagnosis.prediction import Model, Prediction, predict, setup_of, steady, worker_counts
 from dlcheck.diagnosis.simulation import Setup
 from dlcheck.tuning.room import Room
 
@@ -66,6 +66,9 @@ class Search:
 def search(evidence: Evidence, room: Room, allowed: Allowed, most: int) -> Search:
     """The ``most`` settings that promise the largest gains, the most promising first; none where nothing does."""
     model = evidence.model
+    if model is not None and not comes_again(evidence):
+        # What is started once has been paid before the batches by which settings are compared.
+        model = steady(model)
     if model is None or model.refusal:
         refusal = model.refusal if model is not None else "the loop got too few batches"
         return Search(0, _unpredicted(evidence, room, allowed)[:most], (), refusal)

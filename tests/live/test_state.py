@@ -87,6 +87,12 @@ def test_it_is_shown_in_full_and_in_short(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_recording_of_a_process(tmp_path: Path) -> None:
+    alone = "input()"
+    with subprocess.Popen([sys.executable, "-c", alone], stdin=subprocess.PIPE) as process:
+        with pytest.raises(ValueError, match="does not run under"):
+            recording_of(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
     code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'], env={'DLCHECK_RECORDING': sys.argv[1]})"
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE) as process:
         try:
@@ -100,8 +106,6 @@ def test_the_recording_of_a_process(tmp_path: Path) -> None:
         finally:
             assert process.stdin is not None
             process.stdin.close()
-    with pytest.raises(ValueError, match="does not run under"):
-        recording_of(os.getppid())
     with pytest.raises(ValueError, match="there is no process"):
         recording_of(2**30)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +46,8 @@ def tune(folder: Path, sample_s: float, step_s: float, *options: str, program: s
     """What came of tuning."""
     source = program.replace("SAMPLE", str(sample_s)).replace("STEP", str(step_s))
     (folder / "train.py").write_text(source, encoding="utf-8")
-    temporary = folder / "tmp"
-    temporary.mkdir()
+    # Names of sockets, which torch makes there, may not be long.
+    temporary = Path(tempfile.mkdtemp())
     command = [sys.executable, "-m", "dlcheck", "tune", "--seconds", "2", *options, "--", "train.py"]
     done = subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=200, check=False,
@@ -53,6 +55,7 @@ def tune(folder: Path, sample_s: float, step_s: float, *options: str, program: s
     )  # fmt: skip
     # Nothing is left behind.
     assert not list(temporary.glob("dlcheck-*")) and not (folder / ".dlcheck").exists()
+    shutil.rmtree(temporary)
     return done
 
 
