@@ -144,6 +144,7 @@ def main() -> None:
                 case.run(folder, 0)
                 case.cpu_s.clear()
                 case.wall_s.clear()
+                case.peak_mb = 0.0
         for number in range(1, options.runs + 1):
             for case in timed:
                 case.run(folder, number)

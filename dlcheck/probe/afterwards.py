@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from pathlib import Path
 
-from dlcheck.probe.procfs import read_stat
+from dlcheck.probe.procfs import WORKER_NAME, name_of, read_stat
 from dlcheck.probe.recording import ENV_RECORDING
+from dlcheck.probe.roster import WorkerProcess
 
 # Some end a moment after the command; and what becomes a daemon forks a second time.
 _GRACE_S = 0.3
@@ -20,6 +21,20 @@ def going_on(recording: Path, workers: Container[int]) -> list[int]:
         return []
     time.sleep(_GRACE_S)
     return _look(recording, workers)
+
+
+def left_alone(recording: Path, pids: Iterable[int]) -> list[WorkerProcess]:
+    """Those of ``pids`` that are workers whose training process has ended before it could say that it had started them.
+
+    torch's worker asks who its parent is when its dataset is ready, and ends when that changes: one whose parent is killed
+    before does not end at all.
+    """
+    found = []
+    for pid in pids:
+        stat = read_stat(pid)
+        if stat is not None and name_of(pid) == WORKER_NAME and not _is_of(stat.parent, recording):
+            found.append(WorkerProcess(pid, stat.start_ticks, 0))
+    return found
 
 
 def _look(recording: Path, workers: Container[int]) -> list[int]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcheck.probe import fallback, pyspy
-from dlcheck.probe.afterwards import going_on
+from dlcheck.probe.afterwards import going_on, left_alone
 from dlcheck.probe.counters import Counters
 from dlcheck.probe.hangs import Hangs
 from dlcheck.probe.notices import Notices
@@ -58,7 +58,12 @@ class Monitor:
         self._roster.update()
         self._reap()
         self._look_at_disk()
-        for pid in going_on(self._recording, {worker.pid for worker in self._roster.workers}):
+        left = going_on(self._recording, {worker.pid for worker in self._roster.workers})
+        alone = left_alone(self._recording, left)
+        if alone:
+            self._roster.workers += alone
+            self._reap()
+        for pid in set(left).difference(worker.pid for worker in alone):
             self._note(
                 f"process {pid} went on after the command had ended: what it loaded from then on was not sampled"
             )

@@ -23,11 +23,8 @@ from dlcheck.probe import pyspy
 from dlcheck.probe.chrometrace import compact, read_events
 from dlcheck.probe.counters import Counters
 from dlcheck.probe.environment import describe_environment
-from dlcheck.probe.procfs import read_stat, wait_channel
+from dlcheck.probe.procfs import WORKER_NAME, name_of, read_stat, wait_channel
 from dlcheck.probe.recording import ENV_RECORDING, VERSION
-
-WORKER_NAME = "pt_data_worker"
-"""What torch calls its workers, since 2.6 (torch/utils/data/_utils/worker.py)."""
 
 _RATE = 40
 _PERIOD_S = 0.25
@@ -66,7 +63,7 @@ def find_jobs(pid: int, executable: str) -> list[Job]:
         raise AttachError(f"there is no process {pid}")
     children = children_by_parent()
     below = [pid, *descendants(pid, children)]
-    workers = {p for p in below if _name(p) == WORKER_NAME}
+    workers = {p for p in below if name_of(p) == WORKER_NAME}
     if not workers:
         workers = {p for p in below[1:] if _is_worker(executable, p)}
     if pid in workers:
@@ -204,13 +201,6 @@ def _is_worker(executable: str, pid: int) -> bool:
     return any(
         frame[2].rpartition(".")[2] == "_worker_loop" for thread in threads for frame in thread["frames"]
     )
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:
-        return ""
 
 
 def _command(pid: int) -> list[str]:

@@ -17,6 +17,10 @@ _MOST_THREADS = 64
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
+WORKER_NAME = "pt_data_worker"
+"""What torch calls its workers, since 2.6 (torch/utils/data/_utils/worker.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stat:
     """A few fields of /proc/PID/stat. ``start_ticks`` and the process id together name a process for good.
@@ -58,6 +62,14 @@ def is_running(pid: int, start_ticks: int | None) -> bool:
     """Whether the process that was started at ``start_ticks`` still runs; a zombie does not."""
     stat = read_stat(pid)
     return stat is not None and stat.state not in "ZX" and start_ticks in (None, stat.start_ticks)
+
+
+def name_of(pid: int) -> str:
+    """What the process calls itself (its first 15 characters); "" where it does not exist."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def wait_channel(pid: int, thread: int | None) -> str:

@@ -19,6 +19,7 @@ from dlcheck.diagnosis import load_files
 from dlcheck.diagnosis.recording import load
 from dlcheck.diagnosis.timeline import Timeline
 from dlcheck.probe import monitor, procfs, pyspy
+from dlcheck.probe.afterwards import going_on
 from dlcheck.probe.launch import python_command, run
 from dlcheck.probe.recording import PAGE_BYTES
 from dlcheck.probe.roster import Roster
@@ -204,6 +205,14 @@ def test_worker_that_hangs_and_outlives_its_killed_parent(tmp_path: Path) -> Non
         assert launcher.wait(60) == -signal.SIGKILL
     assert len(roster.workers) == 2
     assert not any(worker.is_running() for worker in roster.workers)
+    assert noted(load(recording), "outlived its training process: ended by dlcheck")
+
+
+def test_worker_of_a_parent_that_was_killed_while_it_started_it(tmp_path: Path) -> None:
+    recording = tmp_path / "recording"
+    command = launcher_command(recording, HARD, "dies_forking")
+    assert subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == -signal.SIGKILL
+    assert not going_on(recording, ())
     assert noted(load(recording), "outlived its training process: ended by dlcheck")
 
 

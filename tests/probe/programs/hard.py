@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import signal
 import sys
 import time
 
@@ -184,6 +185,15 @@ def replaces():
 def hangs():
     print("begins", flush=True)
     total(DataLoader(Hangs(), batch_size=4, num_workers=2))
+
+
+def dies_forking():
+    """Killed before anybody hears of its worker, which takes whoever adopts it for its parent."""
+    os.register_at_fork(
+        after_in_parent=lambda: time.sleep(60),
+        after_in_child=lambda: os.kill(os.getppid(), signal.SIGKILL),
+    )
+    total(DataLoader(Numbers(100, 0.01), batch_size=4, num_workers=1))
 
 
 def unreadable():
