@@ -8,8 +8,8 @@ is killed at a random moment: the launcher, the training process, a worker, py-s
 - the exit status of the training and what it printed are those of the plain run, with the same process killed after as many
   batches (what is random there is repeated; the outcomes may not be disjoint); killed helpers and launchers change nothing;
 - ``dlcheck report`` reads the recording: it holds every batch that the loop got, and a note where its end is missing;
-- no process, no shared memory and no temporary file is left, but the folder ``pymp-*`` that a killed process with a resource
-  sharer leaves without the probe, too.
+- no process, no shared memory and no temporary file is left, but two folders that are left without the probe, too: ``pymp-*``
+  by a killed process with a resource sharer, ``torchinductor_*`` by torch where the signal of a killed worker meets an import.
 
 The exit status is 1 where some of it does not hold.
 """
@@ -43,7 +43,7 @@ _PATIENCE_S = 15.0
 _MOST_S = {"helper": 0.05, "py-spy": 4.0}
 """Of the training process until the kill. The helper and the first py-spy live for less than a second."""
 _AGAIN = 4
-_OWN_LEFT = dict.fromkeys(("loop", "worker"), "temporary file pymp-")
+_OWN_LEFT = dict.fromkeys(("loop", "worker"), ("temporary file pymp-", "temporary file torchinductor_"))
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -209,11 +209,7 @@ def _judge(
     place: Place, victim: str, program: Sequence[str], seen: Outcome, recording: Path, full: Outcome
 ) -> list[str]:
     """What does not hold."""
-    wrong = [
-        f"left behind: {line}"
-        for line in seen.left
-        if victim not in _OWN_LEFT or _OWN_LEFT[victim] not in line
-    ]
+    wrong = [f"left behind: {line}" for line in seen.left if not line.startswith(_OWN_LEFT.get(victim, ()))]
     if seen.hung:
         return [*wrong, f"hangs, without an end: {seen.stderr[-500:]}"]
     if not full.stdout.startswith(seen.stdout):
