@@ -21,7 +21,7 @@ from dlcheck.diagnosis.timeline import Batch, Cost, LoaderLife, Site, StackSampl
 _MOST_BYTES = 64_000_000
 _MOST_LINES = 5_000
 SAMPLES_TO_JUDGE = 5
-_TICKS_TO_JUDGE = 5
+TICKS_TO_JUDGE = 5
 _LEAST_RATIO = 0.3
 _PROBE = re.compile(r"[/\\]dlcheck[/\\]probe[/\\]")
 _WORKER_LOOP = "_worker_loop"
@@ -163,7 +163,7 @@ class Activity:
 
     def _ratio(self, place: tuple[str, int]) -> float | None:
         everything, active = self._seen.get(place, (0.0, 0.0))
-        if everything < SAMPLES_TO_JUDGE or self._ticks[1] < _TICKS_TO_JUDGE:
+        if everything < SAMPLES_TO_JUDGE or self._ticks[1] < TICKS_TO_JUDGE:
             return None
         return active / self._ticks[1] / (everything / self._ticks[0])
 
