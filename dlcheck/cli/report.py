@@ -97,6 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
                 write_report(report, arguments.format, file)
         if output is not None:
             print(f"written to {output}", file=sys.stderr)
+    except BrokenPipeError:
+        raise  # its reader has gone: no fault of the recording
     except (OSError, ValueError) as error:
         print(f"dlcheck: {visible(str(error))}", file=sys.stderr)
         return 2

@@ -74,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
                     time.sleep(max(arguments.interval, (time.process_time() - begun) / _MOST_SHARE))
     except KeyboardInterrupt:
         return 0
+    except BrokenPipeError:
+        raise
     except (AttachError, OSError, ValueError) as error:
         print(f"dlcheck: {error}", file=sys.stderr)
         return 2

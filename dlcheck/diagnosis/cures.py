@@ -85,11 +85,13 @@ _CURES = {
     ),
 }
 
+_COMPUTE_LESS = (
+    "Compute less for each item: do before training what is the same in every epoch (decoding, resizing,"
+    " parsing), and read no more than is used."
+)
 _LAST_RESORTS = {
-    "fetch-cpu": (
-        "Compute less for each item: do before training what is the same in every epoch (decoding, resizing,"
-        " parsing), and read no more than is used."
-    ),
+    "fetch-cpu": _COMPUTE_LESS,
+    "main-process": _COMPUTE_LESS,
     "fetch-io": (
         "Wait less for each item: read larger pieces, from nearer storage, and what is the same in every epoch"
         " only once."
@@ -97,10 +99,6 @@ _LAST_RESORTS = {
     "collate": (
         "Do less in collate_fn: what concerns one sample belongs into the dataset, or before training; what is left"
         " should join arrays or tensors as a whole, not value by value."
-    ),
-    "main-process": (
-        "Compute less for each item: do before training what is the same in every epoch (decoding, resizing,"
-        " parsing), and read no more than is used."
     ),
 }
 

@@ -117,7 +117,7 @@ def slowdown_for(own: float, ground: Ground) -> float:
     return max(1.0, own / ground.cores, own / left, own / got if got else 1.0)
 
 
-def _free_cores(ground: Ground) -> float:
+def free_cores(ground: Ground) -> float:
     """How many cores the run may want before anything takes longer; 0.0 where that has to be computed each time."""
     if ground.grouped and ground.others:
         return 0.0
@@ -187,7 +187,7 @@ class _Epoch:
     def __init__(self, epoch: LoopEpoch, setup: Setup, ground: Ground, starts: bool) -> None:
         self._works, self._steps = epoch.works, epoch.steps
         self._setup, self._ground, self._starts = setup, ground, starts
-        self._free = _free_cores(ground)
+        self._free = free_cores(ground)
         workers = setup.num_workers
         self._queues: list[deque[int]] = [deque() for _ in range(workers)]
         self._jobs: list[_Job | None] = [None] * workers

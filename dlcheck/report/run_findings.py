@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import os
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from dlcheck.diagnosis.hotlines import Project
 from dlcheck.diagnosis.load_stacks import files_of
 from dlcheck.diagnosis.recording import Host, environment_of
+from dlcheck.facts.prefilter import imports
 from dlcheck.lint.finding import Finding
 from dlcheck.report.model import read_findings, write_findings
 
 FINDINGS = "findings.json"
 _MOST_FILES = 500
+# Modules are imported by name, too.
+_NAME_IN_QUOTES = re.compile(rb"""["']([^\W\d][\w.]*)["']""")
 _SKIPPED = frozenset(("site-packages", "dist-packages", "node_modules", "__pycache__", "build", "dist"))
 
 
@@ -58,9 +61,7 @@ def sources_of(host: Host) -> set[Path]:
 
 def _named_by(host: Host) -> set[Path]:
     """The files that the run shows to be part of it: its script, and those that stacks and loaders name."""
-    environment = environment_of(host.manifest, host.logs)
-    project = Project(environment)
-    script = str(environment.get("main") or "")
+    script, project = _script(host)
     named = {script} | files_of(host.path)
     for log in host.logs:
         for line in log.said("loader"):
@@ -73,13 +74,17 @@ def _named_by(host: Host) -> set[Path]:
 
 def _around(host: Host) -> set[Path]:
     """The tree around the script, if that is not large."""
-    environment = environment_of(host.manifest, host.logs)
-    project = Project(environment)
-    script = str(environment.get("main") or "")
+    script, project = _script(host)
     if not script or not project.owns(script):
         return set()
     around = list(_python_files(Path(project.absolute(script)).parent))
     return set(around) if len(around) <= _MOST_FILES else set()
+
+
+def _script(host: Host) -> tuple[str, Project]:
+    """What the run was a run of, and what lies in its project."""
+    environment = environment_of(host.manifest, host.logs)
+    return str(environment.get("main") or ""), Project(environment)
 
 
 def imported(roots: Collection[Path], files: Collection[Path]) -> set[Path]:
@@ -102,18 +107,13 @@ def imported(roots: Collection[Path], files: Collection[Path]) -> set[Path]:
 def _imports(file: Path) -> Iterator[str]:
     """The names of modules that a file may import, anywhere in it: by statements, or by name."""
     try:
-        tree = ast.parse(file.read_bytes())
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        source = file.read_bytes()
+    except OSError:
         return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            # What is imported from a package may be a module of it.
-            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            if all(map(str.isidentifier, node.value.split("."))):
-                yield node.value
+    for module, names in imports(source):
+        # What is imported from a package may be a module of it.
+        yield from (module, *names)
+    yield from (match.decode("ascii") for match in _NAME_IN_QUOTES.findall(source))
 
 
 def _python_files(root: Path) -> Iterator[Path]:

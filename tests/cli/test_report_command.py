@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,16 @@ def test_a_folder_that_cannot_be_written_to_is_one_clear_line(recording: Path, t
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
     run = dlcheck("run", "--html", "no/page.html", "train.py", cwd=recording.parent)
     assert run.returncode == 2 and "--html: there is no folder" in run.stderr
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_reader_that_goes_away(recording: Path, form: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "dlcheck", "report", str(recording), "--format", form]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=100, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_run_writes_the_page_too(tmp_path: Path) -> None:

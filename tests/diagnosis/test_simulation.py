@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dlcheck.diagnosis.loops import LoopEpoch, Step, Work
-from dlcheck.diagnosis.simulation import Ground, Setup, simulate
+from dlcheck.diagnosis.simulation import Ground, Setup, free_cores, simulate, slowdown_for
 
 MS = 1_000_000
 GROUND = Ground(cores=8, host_cores=8, step_cores=0.0)
@@ -159,3 +159,16 @@ def test_a_batch_is_held_up_at_most_until_its_worker_is_done() -> None:
     one, two = (wall_ms([replace(epoch, works=works)], Setup(workers)) for workers in (1, 2))
     assert one == pytest.approx(200 * 33, rel=0.05)
     assert 1.5 < one / two < 2.1
+
+
+@pytest.mark.parametrize("cores", [1.0, 4.0])
+@pytest.mark.parametrize("others", [0.0, 0.7, 5.0])
+@pytest.mark.parametrize("taken", [0.0, 1.5, 6.0])
+@pytest.mark.parametrize("grouped", [0.0, 1.0])
+def test_nothing_takes_longer_up_to_the_free_cores(
+    cores: float, others: float, taken: float, grouped: float
+) -> None:
+    ground = Ground(cores=cores, host_cores=4.0, others=others, taken=taken, grouped=grouped)
+    free = free_cores(ground)
+    assert free <= 0 or slowdown_for(free, ground) == 1.0
+    assert (grouped and others) or slowdown_for(max(free, 0.0) + 0.01, ground) > 1.0
