@@ -1,4 +1,7 @@
-"""Scopes: what each module, class and function binds, calls, stores and loops over."""
+"""Scopes: what each module, class and function binds, calls, stores and loops over.
+
+Their parts are never changed, and not frozen for the reason that facts are not (``dlcheck.facts.model``): there are many.
+"""
 
 from __future__ import annotations
 
