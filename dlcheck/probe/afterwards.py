@@ -13,6 +13,8 @@ from dlcheck.probe.roster import WorkerProcess
 
 # Some end a moment after the command; and what becomes a daemon forks a second time.
 _GRACE_S = 0.3
+# On a busy machine there is always another new process.
+_MOST_LISTS = 10
 
 
 def going_on(recording: Path, workers: Container[int]) -> list[int]:
@@ -38,11 +40,26 @@ def left_alone(recording: Path, pids: Iterable[int]) -> list[WorkerProcess]:
 
 
 def _look(recording: Path, workers: Container[int]) -> list[int]:
+    """All of them, though they fork and end while we look.
+
+    A process that ends before its turn comes has begun its children before: a second list has them.
+    """
+    found: list[int] = []
+    seen: set[int] = set()
+    for _ in range(_MOST_LISTS):
+        new = _processes() - seen
+        if not new:
+            break
+        seen |= new
+        found += [pid for pid in sorted(new) if pid not in workers and _is_of(pid, recording)]
+    return found
+
+
+def _processes() -> set[int]:
     try:
-        pids = [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208
+        return {int(name) for name in os.listdir("/proc") if name.isdecimal()}  # noqa: PTH208
     except OSError:
-        return []
-    return [pid for pid in pids if pid not in workers and _is_of(pid, recording)]
+        return set()
 
 
 def _is_of(pid: int, recording: Path) -> bool:
