@@ -17,6 +17,8 @@ _FORK_NS = (20e6, 40e6)
 _SPAWN_NS = (30e6, 2.5e9)
 _END_NS = 5e6
 _LEAST_OTHERS = 0.05
+# Of the computing.
+_LEAST_WAITING = 0.02
 
 
 def ground_of(
@@ -91,8 +93,9 @@ def with_others(epochs: Sequence[LoopEpoch], setup: Setup, ground: Ground, slowd
         return simulate(epochs, setup, replace(ground, others=others)).slowdown
 
     found = ground.others
-    # They want at least what they use, unless that explains more waiting than there was.
-    if slowed(found) < slowdown:
+    # They want at least what they use, unless that explains more waiting than there was. Waiting for a moment tells
+    # nothing: where the run leaves a core free, any number of others would explain it.
+    if slowed(found) < slowdown - _LEAST_WAITING:
         found = _where(slowed, slowdown, found, 8.0 * ground.host_cores)
     elif slowed(found) > slowdown:
         found = _where(slowed, slowdown, 0.0, found)

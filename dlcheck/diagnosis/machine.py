@@ -38,24 +38,32 @@ class Cores:
 
 
 class Usage:
-    """CPU seconds of all processes of a run, and those of the machine: read once, asked for each loop."""
+    """CPU seconds of all processes of a run, and those of the machine: read once, asked for each loop.
+
+    ``workers``: the process that started each worker, and when. ``unseen``: of each such process, what its workers used
+    and no meter shows.
+    """
 
     def __init__(
         self,
         processes: Sequence[ProcessSample],
         machine: Sequence[MachineSample],
         overhead: Mapping[str, float],
-        born: Mapping[int, int],
+        workers: Mapping[int, tuple[int, int]],
     ) -> None:
-        self.meters = {pid: _meter(samples, born.get(pid)) for pid, samples in by_process(processes).items()}
-        self.others = list(_rates_of_others(machine, overhead, list(self.meters.values())))
+        seen = by_process(processes)
+        born = {pid: start for pid, (_, start) in workers.items()}
+        self.meters = {pid: _meter(samples, born.get(pid)) for pid, samples in seen.items()}
+        trainers = {trainer for trainer, _ in workers.values()}
+        self.unseen = [_unseen(pid, seen, workers) for pid in sorted(trainers) if pid in seen]
+        self.others = list(_rates_of_others(machine, overhead, [*self.meters.values(), *self.unseen]))
 
     @classmethod
     def of(cls, timeline: Timeline) -> Usage:
         """That of a whole run."""
-        lives = [w for loader in timeline.loaders for i in loader.iterators for w in i.workers]
-        born = {w.pid: w.process_start for w in lives if w.process_start is not None}
-        return cls(timeline.processes, timeline.machine, timeline.overhead, born)
+        lives = [(loader.pid, w) for loader in timeline.loaders for i in loader.iterators for w in i.workers]
+        workers = {w.pid: (pid, w.process_start) for pid, w in lives if w.process_start is not None}
+        return cls(timeline.processes, timeline.machine, timeline.overhead, workers)
 
 
 def cores_during(
@@ -71,7 +79,7 @@ def cores_during(
     begin, end = spans[0][0], spans[-1][1]
     usage = usage or Usage.of(timeline)
     main = _rate(usage.meters.get(loader.pid), begin, end)
-    rates = (_rate(meter, begin, end) or 0.0 for meter in usage.meters.values())
+    rates = (_rate(meter, begin, end) or 0.0 for meter in (*usage.meters.values(), *usage.unseen))
     own = sum(rates) if main is not None else None
     others, deviation = _others(usage.others, begin, end)
     shared_by = environment.get("cpu_shared_by")
@@ -101,6 +109,34 @@ def _meter(samples: Sequence[ProcessSample], born: int | None) -> _Meter:
     if born is not None and times and born < times[0]:
         times.insert(0, born)
         seconds.insert(0, 0.0)
+    return times, seconds
+
+
+def _unseen(
+    trainer: int, seen: Mapping[int, Sequence[ProcessSample]], workers: Mapping[int, tuple[int, int]]
+) -> _Meter:
+    """CPU seconds of workers between the last look at them and their end, or of their whole life where it was short.
+
+    The kernel tells what the children of a process used in all, when they have ended and it has waited for them.
+    """
+    # The process may have children with loaders of their own: rather too much is taken for seen.
+    known = sorted(
+        (samples[-1].t, samples[-1].cpu_s + (samples[-1].children_cpu_s or 0.0))
+        for pid, samples in seen.items()
+        if pid != trainer and workers.get(pid, (trainer, 0))[0] == trainer
+    )
+    times, seconds = [], []
+    left = ended_s = 0.0
+    position, before = 0, seen[trainer][0].t
+    for sample in seen[trainer]:
+        # All are looked at in turn, some ms apart.
+        while position < len(known) and known[position][0] < (before + sample.t) / 2:
+            ended_s += known[position][1]
+            position += 1
+        left = max(left, (sample.children_cpu_s or 0.0) - ended_s)
+        times.append(sample.t)
+        seconds.append(left)
+        before = sample.t
     return times, seconds
 
 

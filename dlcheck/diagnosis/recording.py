@@ -34,9 +34,11 @@ class Host:
 
     def usage(self) -> Usage:
         """Its cores."""
-        lines = (line for log in self.logs for line in log.said("worker"))
-        born = {line["pid"]: line["begun"] for line in lines if line.get("pid") and line.get("begun")}
-        return Usage(self.processes, self.machine, dict(self.manifest.get("overhead") or {}), born)
+        said = ((log.pid, line) for log in self.logs for line in log.said("worker"))
+        workers = {
+            line["pid"]: (pid, line["begun"]) for pid, line in said if line.get("pid") and line.get("begun")
+        }
+        return Usage(self.processes, self.machine, dict(self.manifest.get("overhead") or {}), workers)
 
 
 def load(path: Path) -> Timeline:
