@@ -61,7 +61,8 @@ class Evidence:
     ``parts``: causes of all waits, ``recurring``: of those that come again and again, ``blamed``: the same with the
     making of a batch shared among its stages (``composition``). ``restarts``: iterators
     made after the first one. ``threads``: how many threads consumed one and the same iterator, or the loader
-    at the same time. ``run_share``: what this loop takes of the time of all loops of the run. ``main_busy``:
+    at the same time. ``run_share``: what this loop takes of the time of all loops of the run, without what comes once.
+    ``main_busy``:
     cores that other threads of the training process used while its loop waited. ``worker_cores``: how many the
     workers may run on.
     """
@@ -198,8 +199,9 @@ def gather_all(timeline: Timeline, usage: Usage | None = None) -> list[Evidence]
     spent: dict[int, int] = {}
     for evidence in gathered:
         # Loops of different processes (ranks) run side by side.
-        spent[evidence.loader.pid] = spent.get(evidence.loader.pid, 0) + evidence.wall
-    return [replace(e, run_share=e.wall / (spent[e.loader.pid] or 1)) for e in gathered]
+        spent[evidence.loader.pid] = spent.get(evidence.loader.pid, 0) + evidence.wall - evidence.once
+    shares = ((e, spent[e.loader.pid]) for e in gathered)
+    return [replace(e, run_share=(e.wall - e.once) / whole if whole > 0 else 1.0) for e, whole in shares]
 
 
 def recurring_causes(evidence: Evidence) -> dict[str, int]:

@@ -41,7 +41,7 @@ class Usage:
     """CPU seconds of all processes of a run, and those of the machine: read once, asked for each loop.
 
     ``workers``: the process that started each worker, and when. ``unseen``: of each such process, what its workers used
-    and no meter shows.
+    and no meter shows. ``others``: intervals, and the cores that others used in each.
     """
 
     def __init__(
@@ -56,7 +56,9 @@ class Usage:
         self.meters = {pid: _meter(samples, born.get(pid)) for pid, samples in seen.items()}
         trainers = {trainer for trainer, _ in workers.values()}
         self.unseen = [_unseen(pid, seen, workers) for pid in sorted(trainers) if pid in seen]
-        self.others = list(_rates_of_others(machine, overhead, [*self.meters.values(), *self.unseen]))
+        rates = list(_rates_of_others(machine, overhead, [*self.meters.values(), *self.unseen]))
+        ends = sorted(samples[-1].t for pid, samples in seen.items() if pid not in workers)
+        self.others = [rate for rate in rates if not _ended_within(ends, *rate[:2])] or rates
 
     @classmethod
     def of(cls, timeline: Timeline) -> Usage:
@@ -185,6 +187,14 @@ def _rates_of_others(
         if ns > 0:
             busy_s = later.cpu_busy_s - earlier.cpu_busy_s
             yield earlier.t, later.t, (busy_s - (own_later - own)) * 1e9 / ns - probe
+
+
+def _ended_within(ends: Sequence[int], begin: int, end: int) -> bool:
+    """Whether a process was looked at for the last time at about ``begin``, and no more at ``end``: what it used between
+    is not known, and would be taken for what others used.
+    """
+    margin = (end - begin) // 2
+    return bisect_left(ends, begin - margin) < bisect_left(ends, end - margin)
 
 
 def _others(seen: Sequence[tuple[int, int, float]], begin: int, end: int) -> tuple[float | None, float]:
