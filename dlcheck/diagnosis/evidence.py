@@ -62,9 +62,8 @@ class Evidence:
     making of a batch shared among its stages (``composition``). ``restarts``: iterators
     made after the first one. ``threads``: how many threads consumed one and the same iterator, or the loader
     at the same time. ``run_share``: what this loop takes of the time of all loops of the run, without what comes once.
-    ``main_busy``:
-    cores that other threads of the training process used while its loop waited. ``worker_cores``: how many the
-    workers may run on.
+    ``main_busy``: cores that other threads of the training process used while its loop waited. ``worker_cores``: how
+    many the workers may run on.
     """
 
     loader: LoaderLife

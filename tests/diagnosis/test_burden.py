@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from building import batch, cost, epoch, iterator, loader, ns, timeline
+from building import batch, cost, epoch, iterator, loader, ns, steady, timeline
 
 from dlcheck.diagnosis.burden import Burden, burden
 from dlcheck.diagnosis.diagnose import diagnose
@@ -129,3 +129,16 @@ def test_others_do_not_hide_a_price_that_is_large_beside_the_step() -> None:
     assert shares(crowd).price < 1 / 3 < shares(crowd).price_alone
     verdict = found(crowd)
     assert verdict.verdict == "transfer" and "too small" in verdict.sentence
+
+
+def test_what_comes_once_makes_a_loader_no_larger() -> None:
+    # A second of start-up, and then 4 batches of a loop that is 100 times as long.
+    brief = steady(4, 50, 1, begin=1000.0)
+    begun = replace(brief, batches=(replace(brief.batches[0], asked=0), *brief.batches[1:]))
+    life = loader([iterator([begun], workers=1)])
+    large = replace(loader([iterator([steady(400, 5, 40)], workers=1, serial=2)]), key="1:2")
+    small, main = gather_all(timeline(life, large))
+    assert small.once > 0.8 * small.wall
+    assert small.run_share == pytest.approx((small.wall - small.once) / (main.wall - main.once), rel=0.05)
+    assert burden(small).is_light
+    assert gather_all(timeline(life))[0].run_share == 1.0

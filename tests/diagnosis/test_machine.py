@@ -38,6 +38,18 @@ def test_children_that_have_been_looked_at_to_their_end_are_counted_once() -> No
     assert usage.unseen == [([s.t for s in trainer], [0.0] * 4)]
 
 
+def test_what_a_training_used_in_its_last_moments_is_not_taken_for_others() -> None:
+    # It was last seen at 1 s, and used a core until it ended at 1.4 s.
+    trainer = [sample(TRAINER, n, n / 2) for n in range(3)]
+    machine = [MachineSample(n * HALF_S, s, 10**10) for n, s in enumerate((0.0, 0.5, 1.0, 1.4, 1.5))]
+    usage = Usage(trainer, machine, {}, {})
+    assert [(begin // HALF_S, pytest.approx(rate)) for begin, _, rate in usage.others] == [
+        (0, 0.0), (1, 0.0), (3, 0.2)
+    ]  # fmt: skip
+    # Where nothing else is known, it is said rather than nothing.
+    assert len(Usage(trainer[:1], machine[:2], {}, {}).others) == 1
+
+
 def test_a_moment_of_waiting_tells_nothing_of_what_others_want() -> None:
     # One worker and the loop leave most of a core free: what others use slows nobody down.
     work = Work(fetch_cpu=30 * MS, fetch_off=0)
