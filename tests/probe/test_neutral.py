@@ -176,3 +176,33 @@ def test_what_a_loader_held_is_released_when_it_would_be(probe: Probe, tmp_path:
     seen, without = probe(str(script), str(workers)), plain(str(script), str(workers))
     assert (seen.stdout, seen.exit_code) == (without.stdout, 0)
     assert "stream closed" in seen.stdout and seen.timeline.loaders
+
+
+# Collections of garbage that begin in the probe's modules, until torch's loader is there.
+COLLECTS = """
+import gc, sys
+seen = []
+def watch(phase, info):
+    frame = sys._getframe(1)
+    while frame is not None:
+        if "dlcheck/probe/" in frame.f_code.co_filename and "dlcheck.probe" in sys.modules:
+            seen.append(phase)
+        frame = frame.f_back
+if len(sys.argv) > 1:
+    gc.disable()
+gc.set_threshold(20)
+gc.callbacks.append(watch)
+import torch.utils.data
+gc.callbacks.remove(watch)
+print(len(seen), gc.isenabled())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("off", [False, True])
+def test_garbage_is_not_collected_while_the_probe_is_loaded(probe: Probe, tmp_path: Path, off: bool) -> None:
+    script = tmp_path / "collects.py"
+    script.write_text(COLLECTS)
+    argv = ["off"] if off else []
+    assert plain(str(script), *argv).stdout == f"0 {not off}\n"
+    assert probe(script, *argv).stdout == f"0 {not off}\n"
