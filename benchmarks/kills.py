@@ -8,8 +8,9 @@ is killed at a random moment: the launcher, the training process, a worker, py-s
 - the exit status of the training and what it printed are those of the plain run, with the same process killed after as many
   batches (what is random there is repeated; the outcomes may not be disjoint); killed helpers and launchers change nothing;
 - ``dlcheck report`` reads the recording: it holds every batch that the loop got, and a note where its end is missing;
-- no process, no shared memory and no temporary file is left, but two folders that are left without the probe, too: ``pymp-*``
-  by a killed process with a resource sharer, ``torchinductor_*`` by torch where the signal of a killed worker meets an import.
+- no process, no shared memory and no temporary file is left, but for what is left without the probe, too: folders ``pymp-*``
+  by a killed process with a resource sharer; and by torch, where the signal of a killed worker meets what it does just then, the
+  folder ``torchinductor_*`` (an import) and a file ``tmp*`` (its look at the limit of open files, in ``_try_get_data``).
 
 The exit status is 1 where some of it does not hold.
 """
@@ -43,7 +44,10 @@ _PATIENCE_S = 15.0
 _MOST_S = {"helper": 0.05, "py-spy": 4.0}
 """Of the training process until the kill. The helper and the first py-spy live for less than a second."""
 _AGAIN = 4
-_OWN_LEFT = dict.fromkeys(("loop", "worker"), ("temporary file pymp-", "temporary file torchinductor_"))
+_OWN_LEFT = {
+    "loop": ("temporary file pymp-", "temporary file torchinductor_"),
+    "worker": ("temporary file pymp-", "temporary file torchinductor_", "temporary file tmp"),
+}
 _PR_SET_CHILD_SUBREAPER = 36
 
 

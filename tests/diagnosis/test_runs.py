@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,10 @@ def run(name: str, folder: Path, source: str | None = None, exit_code: int = 0) 
 )
 def test_the_verdict_and_the_culprit(name: str, tmp_path: Path) -> None:
     expected = pipeline(name)
-    report = run(name, tmp_path)
+    if expected.verdicts == ("memory-growth",):
+        # The memory of a worker is read every few seconds, and on a crowded machine more seldom: growth takes three readings.
+        expected = replace(expected, step_s=2 * expected.step_s)
+    report = run(name, tmp_path, expected.source())
     loader = report["loaders"][0]
     assert loader["verdict"] in expected.verdicts, (loader["sentence"], loader["also"], loader["causes"])
     if expected.also and os.getloadavg()[0] < 2 * (os.cpu_count() or 1):
