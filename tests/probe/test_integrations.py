@@ -23,19 +23,27 @@ ACCELERATE = ("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
 
 
-def both(probe: Probe, *argv: str) -> tuple[Outcome, str]:
-    """What the program gives under the probe, and its standard output without it."""
+def both(probe: Probe, directory: Path, *argv: str) -> tuple[Outcome, str]:
+    """What the program gives under the probe, and its standard output without it.
+
+    The two run at once, each in a directory of its own in ``directory``: a program may write files.
+    """
     environment = {**os.environ, **OFFLINE}
+    own, probed = directory / "plain", directory / "probed"
+    own.mkdir()
+    probed.mkdir()
     with subprocess.Popen(
         [sys.executable, *argv],
+        cwd=own,
         env=environment,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     ) as plain:
-        seen = probe(*argv, env=OFFLINE)
-        output, _ = plain.communicate(timeout=150)
-    assert plain.returncode == seen.exit_code == 0, seen.stderr
+        seen = probe(*argv, env=OFFLINE, cwd=probed)
+        output, errors = plain.communicate(timeout=150)
+    assert plain.returncode == 0, errors
+    assert seen.exit_code == 0, seen.stderr
     return seen, output
 
 
@@ -67,7 +75,7 @@ def test_library_is_seen_and_gives_the_same(
     probe: Probe, tmp_path: Path, library: str, program: str, line: str, expected: list[tuple[str, int]]
 ) -> None:
     pytest.importorskip(library)
-    seen, without = both(probe, str(PROGRAMS / program), str(tmp_path))
+    seen, without = both(probe, tmp_path, str(PROGRAMS / program), ".")
     assert seen.stdout == without
     assert seen.timeline.notes == ()
     loaders = seen.timeline.loaders
@@ -85,9 +93,9 @@ def first_of_each(loader: LoaderLife) -> list[Batch]:
 
 
 @pytest.mark.slow
-def test_accelerate_launch(probe: Probe) -> None:
+def test_accelerate_launch(probe: Probe, tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
-    seen, without = both(probe, *ACCELERATE, str(PROGRAMS / "accelerated.py"))
+    seen, without = both(probe, tmp_path, *ACCELERATE, str(PROGRAMS / "accelerated.py"))
     assert seen.stdout == without
     (loader,) = seen.timeline.loaders
     assert len(batches(loader)) == 12
@@ -95,8 +103,8 @@ def test_accelerate_launch(probe: Probe) -> None:
 
 
 @pytest.mark.slow
-def test_torchrun(probe: Probe) -> None:
-    seen, without = both(probe, *TORCHRUN, str(PROGRAMS / "ranks.py"))
+def test_torchrun(probe: Probe, tmp_path: Path) -> None:
+    seen, without = both(probe, tmp_path, *TORCHRUN, str(PROGRAMS / "ranks.py"))
     assert seen.stdout == without
     assert {loader.rank for loader in seen.timeline.loaders} == {0, 1}
     for loader in seen.timeline.loaders:
