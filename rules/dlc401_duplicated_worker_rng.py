@@ -8,8 +8,9 @@ issue 5059; albumentations issues 2473 and 2559.
 
 **Found:** a generator made in the set-up of a dataset, transform or collator, or at module level, and drawn from in the item
 path; a `worker_init_fn` that seeds with a constant; one, or an item, that seeds with the worker's number and no more, while
-workers do not persist; items that seed with the same value each time, be it the worker's own seed; `torch.manual_seed` with a
-constant or a setting in the epoch loop of a shuffled loader.
+workers do not persist; items that seed with the same value each time, be it the worker's own seed; the `__iter__` of an iterable
+dataset that draws its samples from a constant or a setting as seed, in several workers; `torch.manual_seed` with a constant or
+a setting in the epoch loop of a shuffled loader.
 
 **Left alone:** the global generators; generators made or seeded in the worker; seeds that depend on the index; evaluation sets,
 which are meant to be constant; loaders without workers.
@@ -24,6 +25,7 @@ from dlcheck.facts.model import At
 from dlcheck.lint.fix import Fix
 from dlcheck.lint.own_generator import own_generator, own_seed
 from dlcheck.lint.rule import Report, Rule
+from dlcheck.program.dividing import dividing_loader
 from dlcheck.program.in_workers import collators
 from dlcheck.program.items import short
 from dlcheck.program.kept import draws, kept_from_setup, maker, used_in_worker_init
@@ -31,6 +33,7 @@ from dlcheck.program.loaders import Loader
 from dlcheck.program.program import Dataset, Program
 from dlcheck.program.random_state import (
     GENERATORS,
+    fresh_generators,
     is_conditional,
     is_worker_seed,
     new_generators,
@@ -42,6 +45,7 @@ from dlcheck.program.random_state import (
 )
 from dlcheck.program.reseeding import asks_for_worker, reseeded
 from dlcheck.program.scope import Scope
+from dlcheck.program.streams import knows_worker, sources, stream_path
 from dlcheck.program.values import Absent, Known, may_be, only
 
 
@@ -51,6 +55,7 @@ def check(program: Program) -> Iterator[Report]:
             yield from _generators(program, dataset)
         if not _for_evaluation(program, dataset):
             yield from _seeds_of_items(program, dataset)
+            yield from _seeds_of_streams(program, dataset)
             yield from _workers_seeded_by_items(program, dataset)
     for collator in collators(program):
         if _drawn_in_workers(program, collator):
@@ -149,6 +154,39 @@ def _seeds_of_items(program: Program, dataset: Dataset) -> Iterator[Report]:
                     f"`{short(name)}` is called for every item with the same seed, so every item draws the same random numbers: "
                     "seed nothing here, or mix in the index",
                     help="delete it (workers are seeded already), or seed with `seed + index` where items must be reproducible",
+                )
+
+
+def _seeds_of_streams(program: Program, dataset: Dataset) -> Iterator[Report]:
+    """An iterable dataset that makes up its samples from one seed, in each of its workers.
+
+    One that goes over samples that there are is the matter of DLC402.
+    """
+    made_up = dataset.iterable and {source.kind for source in sources(dataset)} <= {"drawn", "endless"}
+    loader = dividing_loader(program, dataset) if made_up else None
+    if loader is None:
+        return
+    path = stream_path(dataset)
+    if knows_worker(path, {step.scope.owner for step in path.steps if step.scope.owner is not None}):
+        return
+    evaluator = program.evaluator
+    for step in path.steps:
+        if restores_state(step.scope):
+            continue
+        for call, name, seed in (*seeding(step.scope, evaluator), *fresh_generators(step.scope, evaluator)):
+            fixed = seed_sources(seed, step.scope, evaluator) <= {"constant", "setting"}
+            by_system = may_be(evaluator.values(seed, step.scope), None)
+            if fixed and not by_system and not is_conditional(step.scope.block_at(call.at)):
+                yield Report(
+                    step.scope,
+                    call.at,
+                    f"`{short(name)}` seeds this stream alike in every worker, so all workers yield the same samples: seed with "
+                    "`torch.initial_seed()`",
+                    help="in a worker, `torch.initial_seed()` is a seed of its own, another one in each epoch, which follows "
+                    "from `torch.manual_seed` in the main process",
+                    confidence="high" if loader.workers == "some" else "medium",
+                    also=((loader.scope, loader.at),),
+                    fix=own_seed(evaluator, step.scope, name, seed),
                 )
 
 

@@ -23,13 +23,13 @@ from dataclasses import dataclass
 from dlcheck.lint.finding import Confidence
 from dlcheck.lint.rule import Report, Rule
 from dlcheck.lint.share_out import share_out
+from dlcheck.program.dividing import dividing_loader
 from dlcheck.program.loaders import Loader
 from dlcheck.program.paths import Path
 from dlcheck.program.program import Dataset, Program
-from dlcheck.program.random_state import SEEDERS
 from dlcheck.program.scope import Scope
 from dlcheck.program.streams import knows_rank, knows_worker, sources, stream_path
-from dlcheck.program.values import Absent, External, Known, Ref
+from dlcheck.program.values import External, Known, Ref
 
 _GRADES: tuple[Confidence, ...] = ("low", "medium", "high")
 _PLAIN_BASES = frozenset(
@@ -66,7 +66,7 @@ def _unsharded(program: Program, dataset: Dataset) -> _Found | None:
     method = dataset.evaluator.method(dataset.cls, "__iter__")
     if method is None or not _plain_class(dataset):
         return None
-    loader = _loader_with_workers(program, dataset)
+    loader = dividing_loader(program, dataset)
     if loader is None and dataset.loaders:
         return None
     path = stream_path(dataset)
@@ -106,42 +106,6 @@ def _plain_class(dataset: Dataset) -> bool:
         isinstance(v, External) and (v.name in _PLAIN_BASES or v.name.startswith(_PLAIN_PACKAGES))
         for v in bases
     )
-
-
-def _loader_with_workers(program: Program, dataset: Dataset) -> Loader | None:
-    """A loader of this very class that may have more than one worker, and whose workers are not told what to load."""
-    fitting = [
-        loader
-        for loader in dataset.loaders
-        if dataset.cls in loader.dataset_classes
-        and _several_workers(loader)
-        and not _told_by_init(program, loader)
-    ]
-    return next((loader for loader in fitting if loader.workers == "some"), fitting[0] if fitting else None)
-
-
-def _several_workers(loader: Loader) -> bool:
-    counts = loader.arg("num_workers")
-    few = all(isinstance(v, Absent) or (isinstance(v, Known) and v.value in (0, 1, None)) for v in counts)
-    return loader.workers in ("some", "unknown") and not few
-
-
-def _told_by_init(program: Program, loader: Loader) -> bool:
-    """The loader's ``worker_init_fn`` may divide the samples: it touches the dataset, or is not known."""
-    for value in loader.arg("worker_init_fn"):
-        if isinstance(value, External) and (value.name in SEEDERS or "seed" in value.name):
-            continue
-        if not isinstance(value, (Absent, Known)) and not program.functions_given(loader, "worker_init_fn"):
-            return True
-    for function in program.functions_given(loader, "worker_init_fn"):
-        for step in program.function_path(function).steps:
-            if any(attr.attr in ("dataset", "get_worker_info") for attr, _ in step.scope.attrs) or any(
-                name.id in ("get_worker_info", "worker_info") for name, _ in step.scope.names
-            ):
-                return True
-            if step.scope.owner is not None and step.scope.stores:
-                return True
-    return False
 
 
 def _report(found: _Found) -> Report:

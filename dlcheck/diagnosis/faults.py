@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlcheck.diagnosis.copies import copied_batches
 from dlcheck.diagnosis.evidence import Evidence
 from dlcheck.diagnosis.hotlines import innermost
 from dlcheck.diagnosis.units import amount, duration
@@ -89,17 +90,20 @@ def imbalance(evidence: Evidence) -> Verdict | None:
 
 
 def duplicates(evidence: Evidence, duplicated: bool) -> Verdict | None:
-    """Each worker of an iterable dataset yields everything: a finding says so, and the run shows equal
-    shares.
+    """Each worker of an iterable dataset yields everything: their batches are the same; or a finding says so, and the run
+    shows equal shares, since samples that are changed at random differ all the same.
     """
-    if not duplicated or not evidence.loader.settings.get("iterable") or evidence.workers < 2:
+    if not evidence.loader.settings.get("iterable") or evidence.workers < 2:
         return None
-    if not evidence.shares or any(max(c) - min(c) > max(1, 0.02 * max(c)) for c in evidence.shares):
+    same = copied_batches(evidence.loader)
+    equal = all(max(c) - min(c) <= max(1, 0.02 * max(c)) for c in evidence.shares)
+    if not same and not (duplicated and evidence.shares and equal):
         return None
+    compared = f" ({same} batches of each were compared, and are the same)" if same else ""
     return Verdict(
         "duplicates",
         f"Each of {evidence.workers} workers yields the whole dataset: every sample comes {evidence.workers}"
-        " times.",
+        f" times{compared}.",
     )
 
 

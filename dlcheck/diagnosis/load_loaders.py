@@ -294,6 +294,10 @@ def _put(batch: Fields, event: Event, inline: bool) -> None:
     batch["samples"], batch["size_bytes"] = _known(event.a), _known(event.b)
 
 
+def _content(batch: Fields, event: Event, inline: bool) -> None:
+    batch["content"] = _known(event.a)
+
+
 def _pickled(batch: Fields, event: Event, inline: bool) -> None:
     batch["pickle_begin"], batch["pickle_end"] = event.a, event.t
     batch["pickle_cpu_ns"], batch["pickle_queued_ns"] = k.unpack_cost(event.b)
@@ -311,6 +315,7 @@ _MADE = {
     k.FETCH: _fetch,
     k.COLLATE: _collate,
     k.COLLATED: _collated,
+    k.CONTENT: _content,
     k.PUT: _put,
     k.PICKLED: _pickled,
     k.SENT: _sent,

@@ -48,7 +48,8 @@ class Batch:
     ``wait_queued_ns``: how long the loop's thread waited for a core meanwhile. ``step_cpu_ns``: CPU that all
     threads of the process used between the last batch and ``asked``; ``step_queued_ns`` as for the wait.
     ``pickle_cpu_ns``, ``pickle_queued_ns``: of the feeder thread, between ``pickle_begin`` and ``pickle_end``.
-    ``opening_ns``: the part of the fetch that its worker does once, at its first batch (``openings``).
+    ``opening_ns``: the part of the fetch that its worker does once, at its first batch (``openings``). ``content``: a
+    fingerprint, which batches of the same content share; only of some batches of iterable datasets.
     """
 
     idx: int
@@ -85,6 +86,7 @@ class Batch:
     pickle_cpu_ns: int | None = None
     pickle_queued_ns: int | None = None
     opening_ns: int = 0
+    content: int | None = None
 
     @property
     def usual_fetch(self) -> Cost | None:

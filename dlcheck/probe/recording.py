@@ -104,6 +104,7 @@ SENT = 50  # feeder thread: t = written to the pipe, a = the write lock was held
 FAILED = 51  # the fetch raised
 SAMPLE = 52  # one of the slowest samples so far: t = its end, a = dataset index, b = nanoseconds
 WORKER_END = 53  # the worker's loop returned
+CONTENT = 54  # of some batches of an iterable dataset: a = fingerprint of what is in it, see ``payload.fingerprint``
 
 
 def pack_cost(cpu_ns: int, queued_ns: int) -> int:

@@ -15,10 +15,11 @@ from dlcheck.probe.clocks import elapsed, thread_clock
 from dlcheck.probe.journal import emit, now, trouble
 from dlcheck.probe.neutral import unseen
 from dlcheck.probe.patches import replace
-from dlcheck.probe.payload import payload_bytes
+from dlcheck.probe.payload import fingerprint, payload_bytes
 from dlcheck.probe.recording import (
     COLLATE,
     COLLATED,
+    CONTENT,
     DATASET_READY,
     FAILED,
     FETCH,
@@ -60,7 +61,8 @@ class Stages:
     """Where the batch that is being made stands. ``serial`` is 0 in a worker.
 
     ``outside``: the batch is made by a program's own worker loop, without torch's fetcher; ``sampled``: the worker
-    samples its own stacks; ``looked``: when it was last seen whether it should, ns on CLOCK_MONOTONIC.
+    samples its own stacks; ``looked``: when it was last seen whether it should, ns on CLOCK_MONOTONIC; ``divided``: the
+    workers are to divide an iterable dataset among themselves, so that their batches are worth comparing.
     """
 
     def __init__(self, serial: int, hands_on: bool) -> None:
@@ -75,6 +77,7 @@ class Stages:
         self.outside = False
         self.sampled = False
         self.looked = 0
+        self.divided = False
         self.timer = SampleTimer(serial)
 
     def fetch_begins(self) -> None:
@@ -95,6 +98,8 @@ class Stages:
         emit(COLLATED, self.serial, self.idx, t, *elapsed(self.mark, mark))
         if self.batches < _SIZED_FIRST or self.batches % _SIZED_EVERY == 0:
             self.size = payload_bytes(batch)
+            if self.divided:
+                emit(CONTENT, self.serial, self.idx, now(), fingerprint(batch))
 
     def fetch_ends(self) -> None:
         self.batches += 1
@@ -257,6 +262,7 @@ def _instrument(fetcher: Any, stages: Stages) -> None:
     # Its class is wrapped, and not its method: a fetcher that refers to itself would live, and with it the files and
     # generators that its dataset holds, until garbage is collected.
     stages.outside = False
+    stages.divided = not stages.serial and hasattr(fetcher, "dataset_iter")
     fetcher.collate_fn = _timed_collate(fetcher.collate_fn, stages, bool(fetcher.auto_collation))
     vars(fetcher)[_OWN] = _Timing(stages, *_sample_source(fetcher, stages.timer))
     cls = type(fetcher)

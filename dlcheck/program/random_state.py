@@ -167,6 +167,17 @@ def new_generators(scope: Scope, evaluator: Evaluator) -> Iterator[tuple[Call, s
                     yield call, name, call.args[0]
 
 
+def fresh_generators(scope: Scope, evaluator: Evaluator) -> Iterator[tuple[Call, str, Expr]]:
+    """The calls that make a generator, or seed one that was just made: (call, full name, seed)."""
+    for site in scope.calls:
+        seed = argument(site.call, 0, "seed", "x")
+        if seed is not None:
+            for name in callee_names(evaluator, site.call, scope):
+                if name in GENERATORS:
+                    yield site.call, name, seed
+                    break
+
+
 def restores_state(scope: Scope) -> bool:
     """The state is put back afterwards: the seed is meant for this piece of code alone."""
     return any(attr.attr in ("get_state", "getstate", "get_rng_state", "fork_rng") for attr, _ in scope.attrs)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from building import MS, batch, cost, epoch, iterator, loader, ns, restarted, steady, timeline
 
+from dlcheck.diagnosis.copies import copied_batches
 from dlcheck.diagnosis.diagnose import diagnose
 from dlcheck.diagnosis.model import LoaderDiagnosis
 from dlcheck.diagnosis.timeline import (
@@ -159,6 +160,37 @@ def test_unequal_shares_of_an_iterable_dataset() -> None:
     ]
     found = diagnosis(one_loader(epoch(batches, end=1200), 2, iterable=True))
     assert found.verdict == "imbalance" and "50 and 10" in found.sentence
+
+
+def stream(contents: list[tuple[int | None, int | None]]) -> LoaderLife:
+    """A loader of an iterable dataset, whose two workers made batches of these contents in turn."""
+    batches = [
+        batch(2 * turn + worker, worker, asked=20 * turn, got=20 * turn + 1, fetch=(10 * turn, 10 * turn + 5))
+        for turn in range(len(contents))
+        for worker in range(2)
+    ]
+    known = [replace(made, content=contents[made.idx // 2][made.idx % 2]) for made in batches]
+    return one_loader(epoch(known), 2, iterable=True)
+
+
+@pytest.mark.parametrize(
+    ("contents", "copied"),
+    [
+        ([(1, 1), (2, 2), (None, None), (3, 3)], 3),
+        ([(1, 1), (2, 2), (3, 4)], 0),  # a head that is alike
+        ([(5, 5), (5, 5), (5, 5)], 0),  # nothing but zeros
+        ([(1, 1), (None, 2), (3, None)], 0),  # one batch may be alike by chance
+        ([(None, None)] * 4, 0),
+    ],
+)
+def test_workers_whose_batches_are_the_same_yield_duplicates(
+    contents: list[tuple[int | None, int | None]], copied: int
+) -> None:
+    life = stream(contents)
+    assert copied_batches(life) == copied
+    found = diagnosis(life)
+    assert (found.verdict == "duplicates") == bool(copied)
+    assert not copied or f"{copied} batches of each were compared" in found.sentence
 
 
 @pytest.mark.parametrize("kind", ["worker-killed", "hang", "dataset-error", "shared-memory-full"])

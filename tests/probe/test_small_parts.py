@@ -16,9 +16,10 @@ from dlcheck.probe import journal
 from dlcheck.probe import recording as k
 from dlcheck.probe.clocks import thread_clock
 from dlcheck.probe.eventfile import EventFile
-from dlcheck.probe.payload import payload_bytes
+from dlcheck.probe.payload import fingerprint, payload_bytes
 from dlcheck.probe.space import write_in_place
 
+np = pytest.importorskip("numpy")
 torch = pytest.importorskip("torch")
 
 
@@ -41,6 +42,41 @@ def test_sizes_of_batches() -> None:
     assert payload_bytes(Graph()) == 12 + 2
     assert payload_bytes([1, 2.0, None]) == k.UNKNOWN
     assert payload_bytes([torch.zeros(1) for _ in range(1000)]) == k.UNKNOWN
+
+
+def batch_of(value: float) -> list[Any]:
+    """A batch of all that can be read, of which every part depends on ``value``."""
+    return [
+        torch.full((4, 5), value),
+        torch.full((3,), value, dtype=torch.bfloat16, requires_grad=True),
+        {"n": np.full(7, value), "scalar": np.float32(value), "label": int(value)},
+        (str(value), str(value).encode(), value),
+    ]
+
+
+def test_batches_of_equal_content_share_a_fingerprint() -> None:
+    assert fingerprint(batch_of(3.0)) == fingerprint(batch_of(3.0)) != k.UNKNOWN
+    for part, other in zip(batch_of(3.0), batch_of(4.0), strict=True):
+        assert fingerprint(part) != fingerprint(other)
+    assert fingerprint(["ab", "c"]) != fingerprint(["a", "bc"])
+    late = torch.zeros(10_000)
+    late[9_984] = 1
+    assert fingerprint(late) != fingerprint(torch.zeros(10_000))
+
+
+@pytest.mark.filterwarnings("ignore:.*quantize")
+def test_what_cannot_be_read_has_no_fingerprint() -> None:
+    unread = [
+        torch.zeros(3).as_subclass(Overriding),
+        torch.zeros(2, 3).T,
+        torch.eye(3).to_sparse(),
+        torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.quint8),
+        torch.zeros(2, dtype=torch.complex64).conj(),
+        np.array([object()]),
+        object(),
+    ]
+    assert [fingerprint(value) for value in unread] == [k.UNKNOWN] * len(unread)
+    assert fingerprint([unread, 1]) == fingerprint(1)
 
 
 def test_code_of_tensor_subclasses_is_not_run() -> None:

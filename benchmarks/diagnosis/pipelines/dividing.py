@@ -56,6 +56,15 @@ PIPELINES = (
         """, "", 50, {"num_workers": 2}, dataset="Data(numbers)", step_s=0.02,
     ),
     Pipeline(
+        "one-seed-for-all", ("duplicates",), """
+        class Data(IterableDataset):
+            def __iter__(self):
+                generator = torch.Generator().manual_seed(7)
+                for _ in range(400):
+                    yield torch.randn(16, generator=generator)
+        """, "", 50, {"num_workers": 2}, step_s=0.02,
+    ),
+    Pipeline(
         "dealt-out", ("healthy",), """
         class Data(IterableDataset):
             def __iter__(self):

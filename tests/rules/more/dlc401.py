@@ -106,7 +106,41 @@ FOUND = (
             for batch in loader:
                 model(batch).backward()
     """,
+    """
+    import numpy as np
+    import random
+    import torch
+    from torch.utils.data import DataLoader, IterableDataset
+
+    class Normal(IterableDataset):
+        def __iter__(self):
+            generator = torch.Generator().manual_seed(0)  # <- DLC401
+            for index in range(4000):
+                yield torch.randn(32, generator=generator), index % 2
+
+    class Uniform(IterableDataset):
+        def __init__(self, seed=None):
+            self.seed = seed
+        def __iter__(self):
+            rng = np.random.default_rng(self.seed)  # <- DLC401
+            while True:
+                yield rng.random(3)
+
+    class Coins(IterableDataset):
+        def __iter__(self):
+            random.seed(1)  # <- DLC401
+            for _ in range(10):
+                yield random.random()
+
+    def main():
+        return [
+            DataLoader(Normal(), 4, num_workers=2),
+            DataLoader(Uniform(3), 4, num_workers=2),
+            DataLoader(Coins(), 4, num_workers=2),
+        ]
+    """,
 )
+
 CLEAN = (
     """
     import torch
@@ -233,5 +267,47 @@ CLEAN = (
         np.random.seed(np.random.get_state()[1][0] + worker_id)
 
     loader = DataLoader(Paired([], None), num_workers=4, worker_init_fn=init)
+    """,
+    """
+    import numpy as np
+    import random
+    from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+    class SeededBySystem(IterableDataset):
+        def __init__(self, seed=None):
+            self.seed = seed
+        def __iter__(self):
+            rng = np.random.default_rng(self.seed)
+            while True:
+                yield rng.random(3)
+
+    class OfWorker(IterableDataset):
+        def __iter__(self):
+            info = get_worker_info()
+            rng = np.random.default_rng(3 if info is None else info.seed)
+            while True:
+                yield rng.random(3)
+
+    class OfEpoch(IterableDataset):
+        epoch = 0
+        def __iter__(self):
+            rng = random.Random(self.epoch)
+            self.epoch += 1
+            for _ in range(10):
+                yield rng.random()
+
+    class OneWorker(IterableDataset):
+        def __iter__(self):
+            rng = random.Random(0)
+            for _ in range(10):
+                yield rng.random()
+
+    def main():
+        return [
+            DataLoader(SeededBySystem(), 4, num_workers=2),
+            DataLoader(OfWorker(), 4, num_workers=2),
+            DataLoader(OfEpoch(), 4, num_workers=2),
+            DataLoader(OneWorker(), 4, num_workers=1),
+        ]
     """,
 )
