@@ -118,6 +118,14 @@ def assert_in_order(batch: Batch, inline: bool) -> None:
 
 
 @pytest.mark.slow
+def test_batches_that_workers_divide_among_themselves_have_fingerprints(seen: Outcome) -> None:
+    contents = [batch.content for batch in batches(seen.loader("iterable_workers"))]
+    assert None not in contents and len(set(contents)) == len(contents)
+    for function in ("iterable_inline", "workers"):
+        assert {batch.content for batch in batches(seen.loader(function))} == {None}
+
+
+@pytest.mark.slow
 def test_epochs_of_persistent_workers(seen: Outcome) -> None:
     (iterator,) = seen.loader("persistent").iterators
     assert [(epoch.number, len(epoch.batches), epoch.exhausted) for epoch in iterator.epochs] == [
