@@ -12,8 +12,8 @@ workers do not persist; items that seed with the same value each time, be it the
 dataset that draws its samples from a constant or a setting as seed, in several workers; `torch.manual_seed` with a constant or
 a setting in the epoch loop of a shuffled loader.
 
-**Left alone:** the global generators; generators made or seeded in the worker; seeds that depend on the index; evaluation sets,
-which are meant to be constant; loaders without workers.
+**Left alone:** the global generators; generators made or seeded in the worker from a seed of its own; seeds that depend on the
+index or the epoch, or may be `None`; evaluation sets, which are meant to be constant; loaders without workers.
 
 **Cure:** draw from the global generators, or make the generator in the worker from `torch.initial_seed()`. A
 `worker_init_fn` that only seeds can be deleted. **Versions:** torch 1.9 and later.
